@@ -1,0 +1,1 @@
+//! The meaning of HTTP, without I/O: heads, targets, conditionals, ranges, negotiation, answers.

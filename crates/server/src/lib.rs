@@ -1,0 +1,1 @@
+//! The file server: command line, listener, connections, log.

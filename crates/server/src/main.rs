@@ -1,0 +1,2 @@
+//! The `sendrail` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The engine: moves chains of bytes and file ranges to a socket, and keeps a true receipt.
