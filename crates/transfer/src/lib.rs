@@ -1,1 +1,63 @@
 //! The engine: moves chains of bytes and file ranges to a socket, and keeps a true receipt.
+//!
+//! A [`Chain`] is what is to be sent: bytes in memory and ranges of open files, in order. A
+//! [`Transfer`] sends it, one [`step`](Transfer::step) at a time, by the method that a pure
+//! [`plan`](plan::plan) chose, and its [`Receipt`] counts what that cost. Nothing in here knows
+//! HTTP, and nothing needs a runtime: the step is for event loops, [`blocking`] for threads, and
+//! `asynchronous` (feature `tokio`) for tasks.
+//!
+//! ```
+//! use std::{fs::File, io::Write, net::{TcpListener, TcpStream}, sync::Arc};
+//! use sendrail_transfer::{Chain, FileRange, Options, blocking};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let mut file = tempfile::tempfile()?;
+//! # file.write_all(&[7; 100_000])?;
+//! # let listener = TcpListener::bind("127.0.0.1:0")?;
+//! # let reader = TcpStream::connect(listener.local_addr()?)?;
+//! # let (socket, _) = listener.accept()?;
+//! # std::thread::spawn(move || std::io::copy(&mut &reader, &mut std::io::sink()));
+//! let mut chain = Chain::new();
+//! chain.push_bytes("a head, ");
+//! chain.push_file(FileRange::new(Arc::new(file), 0, 100_000));
+//! let receipt = blocking::send(&socket, chain, Options::default())?;
+//! assert_eq!(receipt.bytes, 100_008);
+//! println!("{receipt}"); // sendfile calls=3 copied=8 cold=0 waits=0/0
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Rooms
+//!
+//! | room | what is decided or done there |
+//! |---|---|
+//! | [`segment`], [`chain`] | what is to be sent |
+//! | [`residency`] | how much of a range is in the page cache, and how we know |
+//! | [`plan`] | which method, which window, which glue: pure |
+//! | [`method`] | one file per method of moving bytes |
+//! | [`transfer`] | the state machine that owns the chain and takes the steps |
+//! | [`receipt`] | what it cost |
+//! | [`blocking`], `asynchronous` | fronts for threads and for tokio tasks |
+
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "tokio")]
+pub mod asynchronous;
+pub mod blocking;
+pub mod chain;
+pub mod error;
+pub mod method;
+pub mod plan;
+pub mod receipt;
+pub mod residency;
+pub mod segment;
+pub mod transfer;
+
+pub use chain::Chain;
+pub use error::{FileFault, SendError};
+pub use method::Method;
+pub use plan::{Medium, Options};
+pub use receipt::Receipt;
+pub use residency::Residency;
+pub use segment::{FileRange, Segment};
+pub use transfer::{Disk, Step, Transfer};

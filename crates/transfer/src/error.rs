@@ -1,0 +1,104 @@
+//! Why a transfer ended early, and on whose side: the file's or the peer's.
+
+use crate::receipt::Receipt;
+use std::{fmt, io};
+
+/// What went wrong on the side of the file. Never the client's fault.
+#[derive(Debug)]
+pub enum FileFault {
+    /// The file is shorter than the range that was promised. Nothing was padded.
+    Truncated {
+        /// The byte at which the file had nothing more to give.
+        offset: u64,
+        /// The end of the promised range.
+        promised_end: u64,
+    },
+    /// The kernel could not read the file.
+    Read {
+        /// The call that failed, by the name of its man page.
+        doing: &'static str,
+        /// Where in the file.
+        offset: u64,
+        /// What the kernel said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated { offset, promised_end } => write!(
+                f,
+                "the file ends at byte {offset}, before the promised byte {promised_end}: it was truncated while being sent"
+            ),
+            Self::Read { doing, offset, error } => {
+                write!(f, "{doing} of the file failed at byte {offset}: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for FileFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Truncated { .. } => None,
+            Self::Read { error, .. } => Some(error),
+        }
+    }
+}
+
+/// Why the blocking or the asynchronous front gave up, with the receipt up to there.
+#[derive(Debug)]
+pub enum SendError {
+    /// The socket took no more: the peer has closed or reset the connection.
+    PeerGone {
+        /// What the kernel said of the socket.
+        error: io::Error,
+        /// What had been done by then.
+        receipt: Box<Receipt>,
+    },
+    /// The file could not be read, or is shorter than promised.
+    File {
+        /// What happened to the file.
+        fault: FileFault,
+        /// What had been done by then.
+        receipt: Box<Receipt>,
+    },
+    /// The socket took nothing for as long as the caller allowed.
+    TimedOut {
+        /// What had been done by then.
+        receipt: Box<Receipt>,
+    },
+    /// Waiting for the socket or the disk failed in itself.
+    Wait {
+        /// What the kernel or the runtime said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerGone { error, receipt } => {
+                write!(f, "the peer went away after {} bytes: {error}", receipt.bytes)
+            }
+            Self::File { fault, receipt } => {
+                write!(f, "after {} bytes: {fault}", receipt.bytes)
+            }
+            Self::TimedOut { receipt } => {
+                write!(f, "the peer took nothing more after {} bytes", receipt.bytes)
+            }
+            Self::Wait { error } => write!(f, "could not wait for the socket or the disk: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::PeerGone { error, .. } | Self::Wait { error } => Some(error),
+            Self::File { fault, .. } => Some(fault),
+            Self::TimedOut { .. } => None,
+        }
+    }
+}

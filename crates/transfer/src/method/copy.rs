@@ -1,0 +1,59 @@
+//! copy: read+write through a buffer in user memory; two CPU copies, and it works everywhere.
+
+use super::{Fault, Moved, Taken, read_failed, sort_socket, truncated};
+use crate::{receipt::Receipt, segment::FileRange};
+use sendrail_sys::{pread::pread, send::send};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// The buffer in bytes: it must stay in the L2 cache (1 MiB costs 1.5 times as much).
+pub(super) const BUFFER: usize = 64 << 10;
+
+/// The buffer, and which part of it is read but not yet sent.
+///
+/// What the socket did not take is kept rather than read again: a reader that takes a little at a
+/// time must not make us copy everything over and over. It lives as long as the transfer.
+#[derive(Debug, Default)]
+pub(crate) struct Copy {
+    buffer: Box<[u8]>,
+    unsent: std::ops::Range<usize>,
+}
+
+impl Copy {
+    pub(super) fn advance(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        range: &FileRange,
+        want: u64,
+        more: bool,
+        receipt: &mut Receipt,
+    ) -> Result<Moved, Fault> {
+        if self.unsent.is_empty() {
+            let want = want.min(BUFFER as u64) as usize;
+            if self.buffer.len() < want {
+                // No larger than the range: a small file does not pay for a large buffer.
+                self.buffer = vec![0; range.len.min(BUFFER as u64) as usize].into();
+            }
+            let buffer = &mut self.buffer[..want];
+            let file = range.file.as_fd();
+            match receipt.call(|| pread(file, buffer, range.offset)) {
+                Ok(0) => return Err(truncated(range, range.offset)),
+                Ok(count) => {
+                    receipt.copied += count as u64;
+                    self.unsent = 0..count;
+                }
+                Err(error) => return Err(read_failed("pread(2)", range.offset, error)),
+            }
+        }
+        let unsent = &self.buffer[self.unsent.clone()];
+        let more = more || range.len > unsent.len() as u64;
+        match receipt.call(|| send(socket, unsent, more)) {
+            Ok(count) => {
+                receipt.copied += count as u64;
+                self.unsent.start += count;
+                let taken = if self.unsent.is_empty() { Taken::Whole } else { Taken::SocketFull };
+                Ok(Moved::Bytes { count: count as u64, taken })
+            }
+            Err(error) => sort_socket(error),
+        }
+    }
+}

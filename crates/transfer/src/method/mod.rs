@@ -1,0 +1,261 @@
+//! The methods of moving a file to a socket: one file each, one contract for all.
+//!
+//! | file | method | since | CPU copies | calls per window |
+//! |---|---|---|---|---|
+//! | `copy` | read+write, as `pread(2)` and `send(2)` | always | 2 | 2 per 64 KiB |
+//! | `mapped` | mmap+write, as `mmap(2)` and `send(2)` | always | 1 | 1, and 2 `fstat(2)` |
+//! | `sendfile` | `sendfile(2)` | 2.6 | 0 | 1 |
+//! | `splice` | `splice(2)` through a pipe | 2.6.17 | 0 | 2 |
+//!
+//! `direct` (io_uring and O_DIRECT), `uncached` (RWF_DONTCACHE) and `zerocopy` (MSG_ZEROCOPY,
+//! SEND_ZC) will stand beside them, behind the same contract.
+
+mod copy;
+mod mapped;
+mod sendfile;
+mod splice;
+
+use crate::{error::FileFault, receipt::Receipt, segment::FileRange};
+use rustix::io::Errno;
+use std::{fmt, io, os::fd::BorrowedFd, str::FromStr};
+
+/// A method of moving file bytes to a socket, named as in the man pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Method {
+    /// read+write through a buffer in user memory.
+    Copy,
+    /// mmap+write: one copy, from a mapping of the file to the socket.
+    Mapped,
+    /// `sendfile(2)`: pages of the page cache go to the socket.
+    Sendfile,
+    /// `splice(2)`: the same, through a pipe.
+    Splice,
+}
+
+impl Method {
+    /// Every method, from the most copies to the fewest.
+    pub const ALL: [Self; 4] = [Self::Copy, Self::Mapped, Self::Sendfile, Self::Splice];
+
+    /// The name on command lines, in receipts and in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Mapped => "mapped",
+            Self::Sendfile => "sendfile",
+            Self::Splice => "splice",
+        }
+    }
+
+    /// What takes this method's place where the kernel refuses it. Nothing is below `copy`.
+    pub(crate) fn next_best(self) -> Option<Self> {
+        match self {
+            Self::Sendfile => Some(Self::Splice),
+            Self::Splice | Self::Mapped => Some(Self::Copy),
+            Self::Copy => None,
+        }
+    }
+
+    /// The most that one call of this method moves, in bytes.
+    pub(crate) fn widest_call(self) -> u64 {
+        match self {
+            // Buffers above the L2 cache lose: 1 MiB costs 1.5 times 64 KiB.
+            Self::Copy => copy::BUFFER as u64,
+            Self::Splice => splice::PIPE as u64,
+            Self::Mapped => 1 << 20,
+            // The kernel itself stops at 0x7ffff000 bytes (sendfile(2)).
+            Self::Sendfile => 16 << 20,
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The name belongs to no method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownMethod(String);
+
+impl fmt::Display for UnknownMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no method is called {:?}; there are", self.0)?;
+        Method::ALL.iter().try_for_each(|method| write!(f, " {method}"))
+    }
+}
+
+impl std::error::Error for UnknownMethod {}
+
+impl FromStr for Method {
+    type Err = UnknownMethod;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|method| method.name() == name)
+            .ok_or_else(|| UnknownMethod(name.to_owned()))
+    }
+}
+
+/// What one call of a mover came to.
+#[derive(Debug)]
+pub(crate) enum Moved {
+    /// The socket took this many bytes.
+    Bytes {
+        count: u64,
+        /// How it compares with what was offered.
+        taken: Taken,
+    },
+    /// The socket takes nothing now.
+    SocketFull,
+}
+
+/// Whether a call moved all that it was asked to move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// All of it.
+    Whole,
+    /// Less, because the socket is full: there is no other way this method comes up short.
+    SocketFull,
+    /// Less. Either the socket is full or the file has come to an end or an error; the next call
+    /// would tell.
+    Short,
+}
+
+/// Why a mover could not go on.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The kernel does not do this method with this file or socket. Another one may.
+    Refused(io::Error),
+    /// The file side failed.
+    File(FileFault),
+    /// The socket side failed: the peer is gone.
+    Socket(io::Error),
+}
+
+/// The state of one method between its calls.
+#[derive(Debug)]
+pub(crate) enum Mover {
+    Copy(copy::Copy),
+    Mapped(mapped::Mapped),
+    Sendfile,
+    Splice(splice::Splice),
+}
+
+impl Mover {
+    pub(crate) fn new(method: Method) -> Self {
+        match method {
+            Method::Copy => Self::Copy(copy::Copy::default()),
+            Method::Mapped => Self::Mapped(mapped::Mapped::default()),
+            Method::Sendfile => Self::Sendfile,
+            Method::Splice => Self::Splice(splice::Splice::default()),
+        }
+    }
+
+    pub(crate) fn method(&self) -> Method {
+        match self {
+            Self::Copy(_) => Method::Copy,
+            Self::Mapped(_) => Method::Mapped,
+            Self::Sendfile => Method::Sendfile,
+            Self::Splice(_) => Method::Splice,
+        }
+    }
+
+    /// Gives back what the method holds, and counts the calls that takes.
+    pub(crate) fn close(self, receipt: &mut Receipt) {
+        receipt.system_calls += match self {
+            Self::Copy(_) | Self::Sendfile => 0,
+            Self::Mapped(mapped) => mapped.calls_to_close(),
+            Self::Splice(splice) => splice.calls_to_close(),
+        };
+    }
+
+    /// Moves up to `window` bytes from the start of `range` to the socket, without waiting for it.
+    /// `more` says that more of the message follows at once.
+    pub(crate) fn advance(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        range: &FileRange,
+        window: u64,
+        more: bool,
+        receipt: &mut Receipt,
+    ) -> Result<Moved, Fault> {
+        let want = window.min(range.len);
+        match self {
+            Self::Copy(copy) => copy.advance(socket, range, want, more, receipt),
+            Self::Mapped(mapped) => mapped.advance(socket, range, want, more, receipt),
+            Self::Sendfile => sendfile::advance(socket, range, want, receipt),
+            Self::Splice(splice) => splice.advance(socket, range, want, more, receipt),
+        }
+    }
+}
+
+/// The file gave nothing at the start of `range`.
+fn truncated(range: &FileRange, at: u64) -> Fault {
+    Fault::File(FileFault::Truncated { offset: at, promised_end: range.offset + range.len })
+}
+
+fn read_failed(doing: &'static str, offset: u64, error: io::Error) -> Fault {
+    Fault::File(FileFault::Read { doing, offset, error })
+}
+
+/// The errors with which the kernel says "not this way" before it has moved a byte:
+/// EINVAL (no splice_read, or an O_APPEND descriptor), ENOSYS (sendfile(2), splice(2)),
+/// EOPNOTSUPP and ENODEV (file systems), EPERM and EACCES (seccomp, LSM), ESPIPE.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::INVAL
+                | Errno::NOSYS
+                | Errno::OPNOTSUPP
+                | Errno::NODEV
+                | Errno::PERM
+                | Errno::ACCESS
+                | Errno::SPIPE
+        )
+    )
+}
+
+/// The errors that can only come from the socket's side of a call that touches both.
+fn is_socket_side(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::PIPE
+                | Errno::CONNRESET
+                | Errno::CONNABORTED
+                | Errno::CONNREFUSED
+                | Errno::NOTCONN
+                | Errno::TIMEDOUT
+                | Errno::HOSTUNREACH
+                | Errno::NETUNREACH
+                | Errno::NETDOWN
+                | Errno::NOBUFS
+        )
+    )
+}
+
+/// Sorts an error of a call that reads the file and writes the socket in one.
+fn sort(doing: &'static str, offset: u64, error: io::Error) -> Result<Moved, Fault> {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        Ok(Moved::SocketFull)
+    } else if is_socket_side(&error) {
+        Err(Fault::Socket(error))
+    } else if is_refusal(&error) {
+        Err(Fault::Refused(error))
+    } else {
+        Err(read_failed(doing, offset, error))
+    }
+}
+
+/// Sorts an error of a call that only writes the socket, from our own memory or a pipe.
+fn sort_socket(error: io::Error) -> Result<Moved, Fault> {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        Ok(Moved::SocketFull)
+    } else {
+        Err(Fault::Socket(error))
+    }
+}

@@ -1,0 +1,194 @@
+//! The receipt: what a transfer cost, counted while it happened.
+
+use crate::method::Method;
+use std::{fmt, io};
+
+/// What a transfer cost.
+///
+/// Every figure is counted at the place where it arises; nothing is derived from what should have
+/// happened. The test `receipts_match_strace` holds the system calls against an outside observer.
+#[derive(Debug, Clone, Default)]
+pub struct Receipt {
+    /// Bytes that the socket took, heads and boundaries included.
+    pub bytes: u64,
+    /// Of those, bytes that came from files.
+    pub file_bytes: u64,
+    /// The methods by which file bytes left.
+    pub methods: MethodSet,
+    /// System calls made for this transfer: sends, reads, socket options, looks at the page cache.
+    /// Calls that the kernel interrupted or refused are calls too.
+    pub system_calls: u64,
+    /// Bytes that the CPU copied between user and kernel memory, each crossing counted once:
+    /// read+write counts every byte twice, mmap+write once, sendfile and splice not at all.
+    /// (A network device without scatter-gather makes the kernel copy once more, out of our sight.)
+    pub copied: u64,
+    /// File bytes that were not in the page cache when the engine looked.
+    pub cold: u64,
+    /// How often the transfer had to wait until the socket took more.
+    pub socket_waits: u32,
+    /// How often a window was handed to a thread that may sleep on the disk.
+    pub disk_waits: u32,
+    /// Methods that the kernel refused, oldest first.
+    pub refusals: Refusals,
+}
+
+impl Receipt {
+    /// The receipt of bytes that were sent from memory, outside of a transfer.
+    pub fn of_memory(bytes: u64, system_calls: u64) -> Self {
+        Self { bytes, system_calls, copied: bytes, ..Self::default() }
+    }
+
+    /// Runs one system call, again if a signal interrupted it (EINTR), and counts each try.
+    pub(crate) fn call<T>(&mut self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            self.system_calls += 1;
+            match call() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+impl fmt::Display for Receipt {
+    /// `sendfile calls=3 copied=250 cold=0 waits=0/0`: waits for the socket, then for the disk.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} calls={} copied={} cold={} waits={}/{}",
+            self.methods,
+            self.system_calls,
+            self.copied,
+            self.cold,
+            self.socket_waits,
+            self.disk_waits
+        )?;
+        for refusal in self.refusals.iter() {
+            write!(f, " {refusal}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The methods that moved at least one byte.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MethodSet(u8);
+
+impl MethodSet {
+    pub(crate) fn insert(&mut self, method: Method) {
+        self.0 |= 1 << method as u8;
+    }
+
+    /// Whether bytes left by `method`.
+    pub fn contains(self, method: Method) -> bool {
+        self.0 & (1 << method as u8) != 0
+    }
+
+    /// Whether no file byte has left: an answer from memory, or none at all.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for MethodSet {
+    /// `sendfile`, `sendfile+copy`, or `memory` when no file byte has left.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("memory");
+        }
+        let mut names = Method::ALL.iter().filter(|method| self.contains(**method));
+        if let Some(first) = names.next() {
+            f.write_str(first.name())?;
+        }
+        names.try_for_each(|method| write!(f, "+{method}"))
+    }
+}
+
+/// A method that the kernel, the file system or the socket refused, and what it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The method that was tried.
+    pub method: Method,
+    /// The errno with which it was refused.
+    pub errno: i32,
+}
+
+impl fmt::Display for Refusal {
+    /// `refused=sendfile:EINVAL(22)` style, without spaces, so that a log line stays splittable.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused={}:{}", self.method, ErrnoName(self.errno))
+    }
+}
+
+struct ErrnoName(i32);
+
+impl fmt::Display for ErrnoName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The few with which Linux refuses a method; anything else keeps its number.
+        let name = match self.0 {
+            1 => "EPERM",
+            13 => "EACCES",
+            19 => "ENODEV",
+            22 => "EINVAL",
+            29 => "ESPIPE",
+            38 => "ENOSYS",
+            95 => "EOPNOTSUPP",
+            other => return write!(f, "{other}"),
+        };
+        f.write_str(name)
+    }
+}
+
+/// The refusals of one transfer. There are never more than there are methods to fall back from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refusals([Option<Refusal>; 3]);
+
+impl Refusals {
+    pub(crate) fn push(&mut self, refusal: Refusal) {
+        if self.iter().any(|known| known == refusal) {
+            return;
+        }
+        if let Some(free) = self.0.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some(refusal);
+        }
+    }
+
+    /// The refusals, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = Refusal> + '_ {
+        self.0.iter().flatten().copied()
+    }
+
+    pub(crate) fn contains(&self, method: Method) -> bool {
+        self.iter().any(|refusal| refusal.method == method)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_call_is_made_again_and_counted() {
+        let mut receipt = Receipt::default();
+        let mut tries = 0;
+        let result = receipt.call(|| {
+            tries += 1;
+            if tries < 4 { Err(io::ErrorKind::Interrupted.into()) } else { Ok(tries) }
+        });
+        assert_eq!(result.ok(), Some(4));
+        assert_eq!(receipt.system_calls, 4);
+    }
+
+    #[test]
+    fn reads_as_one_line() {
+        let mut receipt = Receipt { system_calls: 5, copied: 20, ..Receipt::default() };
+        assert_eq!(receipt.to_string(), "memory calls=5 copied=20 cold=0 waits=0/0");
+        receipt.methods.insert(Method::Copy);
+        receipt.refusals.push(Refusal { method: Method::Sendfile, errno: 22 });
+        receipt.refusals.push(Refusal { method: Method::Sendfile, errno: 22 });
+        assert_eq!(
+            receipt.to_string(),
+            "copy calls=5 copied=20 cold=0 waits=0/0 refused=sendfile:EINVAL"
+        );
+    }
+}

@@ -1,0 +1,321 @@
+//! The transfer: owns a chain and sends it in steps, each of which never waits for the socket.
+
+use crate::{
+    chain::Chain,
+    error::FileFault,
+    method::{Fault, Moved, Mover, Taken},
+    plan::{Glue, Medium, Options, Plan, glue, plan},
+    receipt::{Receipt, Refusal},
+    residency::{Residency, matters_for},
+    segment::{FileRange, Segment},
+};
+use bytes::Bytes;
+use sendrail_sys::{
+    poll::writable_now,
+    send::{send, send_vectored},
+    sockopt::set_tcp_cork,
+    statfs::file_system,
+};
+use std::{
+    io::{self, IoSlice},
+    os::fd::{AsFd, BorrowedFd},
+};
+
+/// How many pieces of memory go into one `sendmsg(2)`.
+const GATHER: usize = 32;
+
+/// Whether a step may sleep until the disk has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// It may: the thread has nothing else to do.
+    MayWait,
+    /// It may not: other clients wait for this thread. A window that is not in the page cache ends
+    /// the step with [`Step::WaitDisk`].
+    MustNotWait,
+}
+
+/// What a step came to.
+#[derive(Debug)]
+#[must_use]
+pub enum Step {
+    /// Everything has been handed to the socket.
+    Done,
+    /// A window has been moved and the socket may take more: let others go first, then go on.
+    Yield,
+    /// The socket is full: go on when it is writable.
+    WaitSocket,
+    /// The next window is not in the page cache: go on in a thread that may wait, with
+    /// [`Disk::MayWait`].
+    WaitDisk,
+    /// The connection is over. What was not sent cannot be sent.
+    PeerGone(io::Error),
+    /// The file could not be read, or is shorter than promised. The message cannot be finished:
+    /// the connection must be closed, for nothing may follow a message that was cut short.
+    Failed(FileFault),
+}
+
+/// One message on its way to one socket.
+///
+/// The order of calls: [`new`](Self::new); [`begin`](Self::begin) when there is a head in the
+/// caller's memory; then [`step`](Self::step) until it is [`Step::Done`], [`Step::PeerGone`] or
+/// [`Step::Failed`], waiting in between for what the last one named; then
+/// [`receipt`](Self::receipt). The socket must be the same all along.
+///
+/// Memory is bounded whatever the size of the message: `sendfile` needs none, `copy` 64 KiB,
+/// `splice` a pipe of 1 MiB in the kernel, `mapped` 256 MiB of address space.
+#[derive(Debug)]
+pub struct Transfer {
+    chain: Chain,
+    options: Options,
+    mover: Option<Mover>,
+    /// Set once, when the first byte is about to leave.
+    glue: Option<Glue>,
+    /// Up to here the front range was resident when we looked.
+    known_hot_until: u64,
+    receipt: Receipt,
+}
+
+impl Transfer {
+    /// A transfer of `chain`, not yet begun. Makes no system call.
+    pub fn new(chain: Chain, options: Options) -> Self {
+        let receipt = Receipt::default();
+        Self { chain, options, mover: None, glue: None, known_hot_until: 0, receipt }
+    }
+
+    /// Sends `head` ahead of the chain, straight from the caller's memory, and then as much as one
+    /// [`step`](Self::step) may. Only what the socket does not take of the head is copied.
+    pub fn begin(&mut self, socket: impl AsFd, head: &[u8], disk: Disk) -> Step {
+        let socket = socket.as_fd();
+        self.choose_glue(socket, head.len() as u64);
+        let more = !self.chain.is_empty();
+        let sent = match self.receipt.call(|| send(socket, head, more)) {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Step::PeerGone(error),
+        };
+        self.count_from_memory(sent);
+        if sent == head.len() {
+            return self.step(socket, disk);
+        }
+        self.chain.push_front_bytes(Bytes::copy_from_slice(&head[sent..]));
+        self.wait_socket()
+    }
+
+    /// Moves at most one window towards the socket, without waiting for it.
+    pub fn step(&mut self, socket: impl AsFd, disk: Disk) -> Step {
+        let socket = socket.as_fd();
+        self.choose_glue(socket, 0);
+        let mut budget = self.options.window.max(1);
+        loop {
+            let before = self.chain.remaining();
+            let outcome = match self.chain.front() {
+                None => return self.finish(socket),
+                Some(Segment::Bytes(_)) => self.step_bytes(socket),
+                Some(Segment::File(range)) => {
+                    let range = range.clone();
+                    self.step_file(socket, &range, budget, disk)
+                }
+            };
+            if let Some(step) = outcome {
+                return step;
+            }
+            budget = budget.saturating_sub(before - self.chain.remaining());
+            if budget == 0 && !self.chain.is_empty() {
+                return Step::Yield;
+            }
+        }
+    }
+
+    /// What the transfer has cost so far.
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// Ends the transfer and keeps its receipt.
+    pub fn into_receipt(mut self) -> Receipt {
+        self.close();
+        self.receipt
+    }
+
+    /// Bytes that are still to be sent.
+    pub fn remaining(&self) -> u64 {
+        self.chain.remaining()
+    }
+
+    /// Counts a wait for a thread that may sleep on the disk: see [`Step::WaitDisk`].
+    fn wait_disk(&mut self) -> Option<Step> {
+        self.receipt.disk_waits += 1;
+        Some(Step::WaitDisk)
+    }
+
+    fn wait_socket(&mut self) -> Step {
+        self.receipt.socket_waits += 1;
+        Step::WaitSocket
+    }
+
+    fn choose_glue(&mut self, socket: BorrowedFd<'_>, head: u64) {
+        if self.glue.is_some() {
+            return;
+        }
+        let mut has_file = false;
+        let mut continues = false;
+        for segment in self.chain.segments() {
+            continues |= has_file;
+            has_file |= matches!(segment, Segment::File(_));
+        }
+        let mut glue = glue(head + self.chain.remaining(), has_file, continues);
+        if glue == Glue::Cork && self.receipt.call(|| set_tcp_cork(socket, true)).is_err() {
+            glue = Glue::More; // Not TCP: a Unix socket has no packets to fill.
+        }
+        self.glue = Some(glue);
+    }
+
+    fn finish(&mut self, socket: BorrowedFd<'_>) -> Step {
+        self.close();
+        if self.glue == Some(Glue::Cork) {
+            self.glue = Some(Glue::None);
+            if let Err(error) = self.receipt.call(|| set_tcp_cork(socket, false)) {
+                return Step::PeerGone(error);
+            }
+        }
+        Step::Done
+    }
+
+    fn close(&mut self) {
+        if let Some(mover) = self.mover.take() {
+            mover.close(&mut self.receipt);
+        }
+    }
+
+    fn count_from_memory(&mut self, sent: usize) {
+        self.receipt.bytes += sent as u64;
+        self.receipt.copied += sent as u64;
+    }
+
+    fn step_bytes(&mut self, socket: BorrowedFd<'_>) -> Option<Step> {
+        let mut slices = [IoSlice::new(b""); GATHER];
+        let (used, bytes, more) = self.chain.gather(&mut slices);
+        let slices = &slices[..used];
+        let result = self.receipt.call(|| match slices {
+            [one] => send(socket, one, more),
+            many => send_vectored(socket, many, more),
+        });
+        match result {
+            Ok(sent) => {
+                self.count_from_memory(sent);
+                self.chain.advance(sent as u64);
+                // A short count of a send from memory has one cause: the socket is full.
+                (sent < bytes).then(|| self.wait_socket())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(self.wait_socket()),
+            Err(error) => Some(Step::PeerGone(error)),
+        }
+    }
+
+    fn step_file(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        range: &FileRange,
+        budget: u64,
+        disk: Disk,
+    ) -> Option<Step> {
+        let medium = self.medium(range);
+        let plan = plan(medium, &self.options, &self.receipt.refusals);
+        let window = plan.window.min(budget);
+        if disk == Disk::MustNotWait && !self.is_hot(range, medium, &plan) {
+            return self.wait_disk();
+        }
+        let mover = match self.mover.take() {
+            Some(mover) if mover.method() == plan.method => self.mover.insert(mover),
+            other => {
+                if let Some(replaced) = other {
+                    replaced.close(&mut self.receipt);
+                }
+                self.mover.insert(Mover::new(plan.method))
+            }
+        };
+        let more = self.chain.continues();
+        match mover.advance(socket, range, window, more, &mut self.receipt) {
+            Ok(Moved::Bytes { count, taken }) => {
+                self.receipt.bytes += count;
+                self.receipt.file_bytes += count;
+                self.receipt.methods.insert(plan.method);
+                self.chain.advance(count);
+                if count == range.len() {
+                    self.known_hot_until = 0; // the next range may be of another file
+                    return None;
+                }
+                match taken {
+                    Taken::Whole => None,
+                    Taken::SocketFull => Some(self.wait_socket()),
+                    Taken::Short => self.ask_why_short(socket),
+                }
+            }
+            Ok(Moved::SocketFull) => Some(self.wait_socket()),
+            Err(Fault::Refused(error)) => self.fall_back(range, &plan, error),
+            Err(Fault::File(fault)) => Some(self.fail(fault)),
+            Err(Fault::Socket(error)) => {
+                self.close();
+                Some(Step::PeerGone(error))
+            }
+        }
+    }
+
+    /// A short count means a full socket nearly always, and asking a full socket again costs more
+    /// than any look. But a file that ended or failed in mid-window comes up short as well, and
+    /// waiting for a socket that is not full would be waiting for ever: poll(2) tells them apart.
+    fn ask_why_short(&mut self, socket: BorrowedFd<'_>) -> Option<Step> {
+        match self.receipt.call(|| writable_now(socket)) {
+            Ok(true) => None,
+            Ok(false) => Some(self.wait_socket()),
+            Err(error) => Some(Step::PeerGone(error)),
+        }
+    }
+
+    fn fall_back(&mut self, range: &FileRange, plan: &Plan, error: io::Error) -> Option<Step> {
+        let errno = error.raw_os_error().unwrap_or_default();
+        if plan.method.next_best().is_none() || self.receipt.refusals.contains(plan.method) {
+            let (doing, offset) = (plan.method.name(), range.offset());
+            return Some(self.fail(FileFault::Read { doing, offset, error }));
+        }
+        self.receipt.refusals.push(Refusal { method: plan.method, errno });
+        None
+    }
+
+    fn fail(&mut self, fault: FileFault) -> Step {
+        self.close();
+        Step::Failed(fault)
+    }
+
+    /// What the front range lies on; asked of the kernel once per range if the caller did not say.
+    fn medium(&mut self, range: &FileRange) -> Medium {
+        if let Some(medium) = range.medium {
+            return medium;
+        }
+        let file = range.file.as_fd();
+        let medium = self.receipt.call(|| file_system(file)).map_or(Medium::Disk, Medium::from);
+        self.chain.set_front_medium(medium);
+        medium
+    }
+
+    /// Whether the next window can be moved without sleeping on the disk. Looks at the page cache
+    /// once per window, not once per step: a slow reader takes a window in many steps.
+    fn is_hot(&mut self, range: &FileRange, medium: Medium, plan: &Plan) -> bool {
+        if range.offset() < self.known_hot_until || !matters_for(plan.method) {
+            return true;
+        }
+        let len = self.options.window.max(1).min(range.len());
+        let residency = Residency::look_counted(
+            range.file.as_fd(),
+            medium,
+            range.offset(),
+            len,
+            &mut self.receipt,
+        );
+        self.known_hot_until = range.offset() + len;
+        if !residency.is_hot() {
+            self.receipt.cold += residency.cold_bytes().min(len);
+        }
+        residency.is_hot()
+    }
+}
