@@ -1,2 +1,59 @@
 //! The arena: Sendrail beside other file servers on the same work in one run.
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod arena;
+mod case;
+mod cli;
+mod cpu;
+mod environment;
+mod interrupt;
+mod limits;
+mod load;
+mod memory;
+mod namespace;
+mod peer;
+mod pin;
+mod process;
+mod report;
+mod root;
+mod spread;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::cli::{Arguments, Plan};
+use crate::interrupt::Interrupt;
+
+fn main() -> ExitCode {
+    let interrupt = match Interrupt::catch() {
+        Ok(interrupt) => interrupt,
+        Err(error) => return fail(&error),
+    };
+    match measure(&interrupt) {
+        Ok(code) => code,
+        Err(_) if interrupt.raised() => {
+            eprintln!("interrupted: servers stopped, temporary files removed, nothing published");
+            ExitCode::from(130) // 128 + SIGINT, as a shell reports it
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+fn measure(interrupt: &Interrupt) -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        case::print_names();
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plan = Plan::try_from(arguments)?;
+    let run = arena::run(&plan, interrupt)?;
+    report::publish(&run, &plan.out(&run))?;
+    Ok(if plan.check && run.missed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("sendrail-bench: {error:#}");
+    ExitCode::FAILURE
+}

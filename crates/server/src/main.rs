@@ -1,2 +1,26 @@
-//! The `sendrail` binary.
-fn main() {}
+//! The `sendrail` binary: reads the command line, runs what it asks for, and says what went wrong.
+
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use sendrail::{
+    cli::{Cli, Command},
+    config::Config,
+    explain, serve,
+};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Serve(arguments) => Config::check(*arguments).and_then(serve::run),
+        Command::Explain(arguments) => explain::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("sendrail: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -6,15 +6,17 @@
 use crate::{
     chain::Chain,
     error::SendError,
+    patience::Patience,
     plan::Options,
     receipt::Receipt,
     transfer::{Disk, Step, Transfer},
 };
+use sendrail_sys::poll::writable_now;
 use std::{
     future::Future,
     io,
-    os::fd::{AsFd, OwnedFd},
-    time::Duration,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
 };
 use tokio::{
     io::Interest,
@@ -25,14 +27,18 @@ use tokio::{
 pub trait Socket: AsFd {
     /// Waits until the socket takes more.
     fn writable(&self) -> impl Future<Output = io::Result<()>>;
-    /// Tells tokio that the socket is full, so that the next wait really waits.
-    fn clear_writable(&self);
+    /// Tells tokio that the socket is full, if it still is, so that the next wait really waits.
+    /// Says how many system calls that took.
+    fn clear_writable(&self) -> u64;
 }
 
-/// A call that reports "would block" clears tokio's readiness; the engine has made the real call
-/// already, and knows.
-fn full() -> io::Result<()> {
-    Err(io::ErrorKind::WouldBlock.into())
+/// A call that reports "would block" clears the readiness that tokio had recorded before the call.
+///
+/// The call must be made now. Since the one that found the socket full, the peer may have read and
+/// tokio (in another thread, or while a window was in the disk pool) have recorded that; epoll is
+/// edge-triggered, so what is cleared then does not come again, and the task would sleep for ever.
+fn full(socket: BorrowedFd<'_>) -> io::Result<()> {
+    if writable_now(socket)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 
 macro_rules! socket {
@@ -42,8 +48,13 @@ macro_rules! socket {
                 Self::writable(self)
             }
 
-            fn clear_writable(&self) {
-                let _ = self.try_io(Interest::WRITABLE, full);
+            fn clear_writable(&self) -> u64 {
+                let mut calls = 0;
+                let _ = self.try_io(Interest::WRITABLE, || {
+                    calls += 1; // none if tokio holds the socket for full already
+                    full(self.as_fd())
+                });
+                calls
             }
         }
     )*};
@@ -85,20 +96,18 @@ pub async fn send<S: Socket>(
     chain: Chain,
     options: Options,
 ) -> Result<Receipt, SendError> {
-    let timeout = options.send_timeout;
+    let limit = options.send_timeout;
     let mut transfer = Transfer::new(chain, options);
+    let mut patience = Patience::new(limit, transfer.remaining(), now());
     // Made when the first cold window comes up: the pool's thread needs a descriptor that lives
     // as long as it does.
     let mut duplicate: Option<OwnedFd> = None;
     loop {
         let mut step = transfer.step(socket, Disk::MustNotWait);
-        while matches!(step, Step::WaitDisk) {
+        if matches!(step, Step::WaitDisk) {
             let fd = match duplicate.take() {
                 Some(fd) => fd,
-                None => socket
-                    .as_fd()
-                    .try_clone_to_owned()
-                    .map_err(|error| SendError::Wait { error })?,
+                None => duplicated(socket.as_fd(), transfer.receipt_mut())?,
             };
             let pooled = tokio::task::spawn_blocking(move || {
                 let step = transfer.step(&fd, Disk::MayWait);
@@ -114,28 +123,30 @@ pub async fn send<S: Socket>(
             Step::Done => return Ok(transfer.into_receipt()),
             Step::Yield => tokio::task::yield_now().await,
             Step::WaitSocket => {
-                socket.clear_writable();
-                match within(timeout, socket.writable()).await {
-                    None => {
-                        let receipt = Box::new(transfer.into_receipt());
-                        return Err(SendError::TimedOut { receipt });
-                    }
-                    Some(Err(error)) => return Err(SendError::Wait { error }),
-                    Some(Ok(())) => {}
+                let Ok(left) = patience.left(transfer.remaining(), now()) else {
+                    return Err(SendError::timed_out(transfer));
+                };
+                transfer.receipt_mut().system_calls += socket.clear_writable();
+                // When the time is up the next step finds out; see Patience::left.
+                if let Some(Err(error)) = within(left, socket.writable()).await {
+                    return Err(SendError::Wait { error });
                 }
             }
             Step::WaitDisk => unreachable!("a step that may wait for the disk does so itself"),
-            Step::PeerGone(error) => {
-                return Err(SendError::PeerGone {
-                    error,
-                    receipt: Box::new(transfer.into_receipt()),
-                });
-            }
-            Step::Failed(fault) => {
-                return Err(SendError::File { fault, receipt: Box::new(transfer.into_receipt()) });
-            }
+            Step::PeerGone(error) => return Err(SendError::peer_gone(error, transfer)),
+            Step::Failed(fault) => return Err(SendError::file(fault, transfer)),
         }
     }
+}
+
+/// Tokio's own clock, which a test may have stopped.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn duplicated(socket: BorrowedFd<'_>, receipt: &mut Receipt) -> Result<OwnedFd, SendError> {
+    receipt.system_calls += 1; // its close(2), in the end
+    receipt.call(|| socket.try_clone_to_owned()).map_err(|error| SendError::Wait { error })
 }
 
 async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {

@@ -1,6 +1,6 @@
 //! Why a transfer ended early, and on whose side: the file's or the peer's.
 
-use crate::receipt::Receipt;
+use crate::{receipt::Receipt, transfer::Transfer};
 use std::{fmt, io};
 
 /// What went wrong on the side of the file. Never the client's fault.
@@ -74,6 +74,20 @@ pub enum SendError {
         /// What the kernel or the runtime said.
         error: io::Error,
     },
+}
+
+impl SendError {
+    pub(crate) fn peer_gone(error: io::Error, transfer: Transfer) -> Self {
+        Self::PeerGone { error, receipt: Box::new(transfer.into_receipt()) }
+    }
+
+    pub(crate) fn file(fault: FileFault, transfer: Transfer) -> Self {
+        Self::File { fault, receipt: Box::new(transfer.into_receipt()) }
+    }
+
+    pub(crate) fn timed_out(transfer: Transfer) -> Self {
+        Self::TimedOut { receipt: Box::new(transfer.into_receipt()) }
+    }
 }
 
 impl fmt::Display for SendError {

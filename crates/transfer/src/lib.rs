@@ -47,6 +47,7 @@ pub mod blocking;
 pub mod chain;
 pub mod error;
 pub mod method;
+mod patience;
 pub mod plan;
 pub mod receipt;
 pub mod residency;

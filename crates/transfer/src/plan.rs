@@ -23,8 +23,8 @@ pub struct Options {
     pub method: Option<Method>,
     /// The most that one step moves, in bytes.
     pub window: u64,
-    /// How long the blocking and the asynchronous front wait for a socket that takes nothing.
-    /// `None` waits for ever.
+    /// How long the blocking and the asynchronous front wait for a socket that takes nothing; each
+    /// byte that it takes starts the time anew. `None` waits for ever.
     pub send_timeout: Option<Duration>,
 }
 
@@ -150,7 +150,9 @@ mod tests {
 
     fn refused(methods: &[Method]) -> Refusals {
         let mut refusals = Refusals::default();
-        methods.iter().for_each(|method| refusals.push(Refusal { method: *method, errno: 22 }));
+        for method in methods {
+            refusals.push(Refusal { method: *method, errno: 22 });
+        }
         refusals
     }
 

@@ -15,8 +15,9 @@ pub struct Receipt {
     pub file_bytes: u64,
     /// The methods by which file bytes left.
     pub methods: MethodSet,
-    /// System calls made for this transfer: sends, reads, socket options, looks at the page cache.
-    /// Calls that the kernel interrupted or refused are calls too.
+    /// System calls made for this transfer: sends, reads, socket options, looks at the page cache,
+    /// waits of the blocking front. Calls that the kernel interrupted or refused are calls too. What
+    /// an event loop or a runtime does to wait for many transfers at once is not in here.
     pub system_calls: u64,
     /// Bytes that the CPU copied between user and kernel memory, each crossing counted once:
     /// read+write counts every byte twice, mmap+write once, sendfile and splice not at all.
@@ -36,6 +37,12 @@ impl Receipt {
     /// The receipt of bytes that were sent from memory, outside of a transfer.
     pub fn of_memory(bytes: u64, system_calls: u64) -> Self {
         Self { bytes, system_calls, copied: bytes, ..Self::default() }
+    }
+
+    pub(crate) fn count_from_file(&mut self, method: Method, bytes: u64) {
+        self.bytes += bytes;
+        self.file_bytes += bytes;
+        self.methods.insert(method);
     }
 
     /// Runs one system call, again if a signal interrupted it (EINTR), and counts each try.

@@ -41,12 +41,13 @@ pub struct FileRange {
 }
 
 impl FileRange {
-    /// The `len` bytes of `file` from byte `offset` on.
+    /// The `len` bytes of `file` from byte `offset` on. What reaches beyond byte 2⁶⁴ is cut off: no
+    /// file does.
     ///
     /// The range is a promise: if the file turns out to be shorter when its turn comes, the
     /// transfer fails with [`FileFault::Truncated`](crate::FileFault::Truncated).
     pub fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
-        Self { file, offset, len, medium: None }
+        Self { file, offset, len: len.min(u64::MAX - offset), medium: None }
     }
 
     /// Says what the file lies on, which saves the engine a `statfs(2)` per transfer.

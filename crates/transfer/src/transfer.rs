@@ -17,8 +17,10 @@ use sendrail_sys::{
     statfs::file_system,
 };
 use std::{
+    fs::File,
     io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
 };
 
 /// How many pieces of memory go into one `sendmsg(2)`.
@@ -54,6 +56,14 @@ pub enum Step {
     Failed(FileFault),
 }
 
+/// What a look at the page cache told about a window of the front range.
+#[derive(Debug, Clone, Copy, Default)]
+struct Look {
+    /// Where the window ends in the file; 0 if none has been looked at.
+    end: u64,
+    hot: bool,
+}
+
 /// One message on its way to one socket.
 ///
 /// The order of calls: [`new`](Self::new); [`begin`](Self::begin) when there is a head in the
@@ -70,8 +80,8 @@ pub struct Transfer {
     mover: Option<Mover>,
     /// Set once, when the first byte is about to leave.
     glue: Option<Glue>,
-    /// Up to here the front range was resident when we looked.
-    known_hot_until: u64,
+    /// The window of the front range that was looked up in the page cache last.
+    looked_at: Look,
     receipt: Receipt,
 }
 
@@ -79,7 +89,7 @@ impl Transfer {
     /// A transfer of `chain`, not yet begun. Makes no system call.
     pub fn new(chain: Chain, options: Options) -> Self {
         let receipt = Receipt::default();
-        Self { chain, options, mover: None, glue: None, known_hot_until: 0, receipt }
+        Self { chain, options, mover: None, glue: None, looked_at: Look::default(), receipt }
     }
 
     /// Sends `head` ahead of the chain, straight from the caller's memory, and then as much as one
@@ -91,7 +101,7 @@ impl Transfer {
         let sent = match self.receipt.call(|| send(socket, head, more)) {
             Ok(sent) => sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Step::PeerGone(error),
+            Err(error) => return self.gone(error),
         };
         self.count_from_memory(sent);
         if sent == head.len() {
@@ -137,15 +147,28 @@ impl Transfer {
         self.receipt
     }
 
+    /// The file whose bytes come next, if a file's do: after [`Step::Failed`], the one that failed.
+    pub fn current_file(&self) -> Option<&Arc<File>> {
+        match self.chain.front() {
+            Some(Segment::File(range)) => Some(range.file()),
+            _ => None,
+        }
+    }
+
     /// Bytes that are still to be sent.
     pub fn remaining(&self) -> u64 {
         self.chain.remaining()
     }
 
+    /// The receipt, for a front that makes system calls of its own for this transfer.
+    pub(crate) fn receipt_mut(&mut self) -> &mut Receipt {
+        &mut self.receipt
+    }
+
     /// Counts a wait for a thread that may sleep on the disk: see [`Step::WaitDisk`].
-    fn wait_disk(&mut self) -> Option<Step> {
+    fn wait_disk(&mut self) -> Step {
         self.receipt.disk_waits += 1;
-        Some(Step::WaitDisk)
+        Step::WaitDisk
     }
 
     fn wait_socket(&mut self) -> Step {
@@ -175,7 +198,7 @@ impl Transfer {
         if self.glue == Some(Glue::Cork) {
             self.glue = Some(Glue::None);
             if let Err(error) = self.receipt.call(|| set_tcp_cork(socket, false)) {
-                return Step::PeerGone(error);
+                return self.gone(error);
             }
         }
         Step::Done
@@ -208,7 +231,7 @@ impl Transfer {
                 (sent < bytes).then(|| self.wait_socket())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(self.wait_socket()),
-            Err(error) => Some(Step::PeerGone(error)),
+            Err(error) => Some(self.gone(error)),
         }
     }
 
@@ -221,9 +244,12 @@ impl Transfer {
     ) -> Option<Step> {
         let medium = self.medium(range);
         let plan = plan(medium, &self.options, &self.receipt.refusals);
-        let window = plan.window.min(budget);
-        if disk == Disk::MustNotWait && !self.is_hot(range, medium, &plan) {
-            return self.wait_disk();
+        let mut window = plan.window.min(budget);
+        if disk == Disk::MustNotWait && matters_for(plan.method) {
+            match self.hot_bytes(range, medium) {
+                0 => return Some(self.wait_disk()),
+                hot => window = window.min(hot),
+            }
         }
         let mover = match self.mover.take() {
             Some(mover) if mover.method() == plan.method => self.mover.insert(mover),
@@ -237,12 +263,10 @@ impl Transfer {
         let more = self.chain.continues();
         match mover.advance(socket, range, window, more, &mut self.receipt) {
             Ok(Moved::Bytes { count, taken }) => {
-                self.receipt.bytes += count;
-                self.receipt.file_bytes += count;
-                self.receipt.methods.insert(plan.method);
+                self.receipt.count_from_file(plan.method, count);
                 self.chain.advance(count);
                 if count == range.len() {
-                    self.known_hot_until = 0; // the next range may be of another file
+                    self.looked_at = Look::default(); // the next range may be of another file
                     return None;
                 }
                 match taken {
@@ -254,10 +278,7 @@ impl Transfer {
             Ok(Moved::SocketFull) => Some(self.wait_socket()),
             Err(Fault::Refused(error)) => self.fall_back(range, &plan, error),
             Err(Fault::File(fault)) => Some(self.fail(fault)),
-            Err(Fault::Socket(error)) => {
-                self.close();
-                Some(Step::PeerGone(error))
-            }
+            Err(Fault::Socket(error)) => Some(self.gone(error)),
         }
     }
 
@@ -268,7 +289,7 @@ impl Transfer {
         match self.receipt.call(|| writable_now(socket)) {
             Ok(true) => None,
             Ok(false) => Some(self.wait_socket()),
-            Err(error) => Some(Step::PeerGone(error)),
+            Err(error) => Some(self.gone(error)),
         }
     }
 
@@ -287,6 +308,11 @@ impl Transfer {
         Step::Failed(fault)
     }
 
+    fn gone(&mut self, error: io::Error) -> Step {
+        self.close();
+        Step::PeerGone(error)
+    }
+
     /// What the front range lies on; asked of the kernel once per range if the caller did not say.
     fn medium(&mut self, range: &FileRange) -> Medium {
         if let Some(medium) = range.medium {
@@ -298,24 +324,28 @@ impl Transfer {
         medium
     }
 
-    /// Whether the next window can be moved without sleeping on the disk. Looks at the page cache
-    /// once per window, not once per step: a slow reader takes a window in many steps.
-    fn is_hot(&mut self, range: &FileRange, medium: Medium, plan: &Plan) -> bool {
-        if range.offset() < self.known_hot_until || !matters_for(plan.method) {
-            return true;
+    /// How many of the next bytes can be moved without sleeping on the disk; 0 if the rest of the
+    /// window is not in the page cache altogether.
+    ///
+    /// Looks once per window that is hot, not once per step: a slow reader takes a window in many
+    /// steps. A cold window is looked at again when only a part of it has been moved, for the disk
+    /// may have read the rest in the meantime, or not; its cold bytes count once.
+    fn hot_bytes(&mut self, range: &FileRange, medium: Medium) -> u64 {
+        let again = range.offset() < self.looked_at.end;
+        if !again {
+            let window = self.options.window.max(1).min(range.len());
+            self.looked_at = Look { end: range.offset() + window, hot: false };
         }
-        let len = self.options.window.max(1).min(range.len());
-        let residency = Residency::look_counted(
-            range.file.as_fd(),
-            medium,
-            range.offset(),
-            len,
-            &mut self.receipt,
-        );
-        self.known_hot_until = range.offset() + len;
-        if !residency.is_hot() {
-            self.receipt.cold += residency.cold_bytes().min(len);
+        let len = self.looked_at.end - range.offset();
+        if !self.looked_at.hot {
+            let file = range.file.as_fd();
+            let residency =
+                Residency::look_counted(file, medium, range.offset(), len, &mut self.receipt);
+            self.looked_at.hot = residency.is_hot();
+            if !again && !residency.is_hot() {
+                self.receipt.cold += residency.cold_bytes().min(len);
+            }
         }
-        residency.is_hot()
+        if self.looked_at.hot { len } else { 0 }
     }
 }

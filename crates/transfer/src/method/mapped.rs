@@ -3,10 +3,10 @@
 //! User code never reads the mapping: the kernel does, inside send(2), where a page that is gone
 //! is EFAULT and not SIGBUS.
 
-use super::{Fault, Moved, Taken, is_refusal, read_failed, sort_socket, truncated};
-use crate::{receipt::Receipt, segment::FileRange};
+use super::{Fault, Moved, Taken, file_end, read_failed, sort_socket, truncated};
+use crate::{method::Method, receipt::Receipt, segment::FileRange};
 use rustix::io::Errno;
-use sendrail_sys::{mmap::Mapping, stat::fstat};
+use sendrail_sys::mmap::Mapping;
 use std::{
     fs::File,
     os::fd::{AsFd, BorrowedFd},
@@ -67,8 +67,11 @@ impl Mapped {
             Ok(count) => {
                 let count = count as u64;
                 receipt.copied += count;
-                if file_end(range, receipt)? < range.offset + count {
-                    return Err(truncated(range, range.offset));
+                let end = file_end(range, receipt)?;
+                if end < range.offset + count {
+                    // Zeroes went out. They cannot be called back, but they are in the receipt.
+                    receipt.count_from_file(Method::Mapped, count);
+                    return Err(truncated(range, end.max(range.offset)));
                 }
                 let taken = if count == want { Taken::Whole } else { Taken::Short };
                 Ok(Moved::Bytes { count, taken })
@@ -106,15 +109,9 @@ impl Mapped {
                 let file = Arc::clone(&range.file);
                 Ok(self.mapped.insert(Span { mapping, file, start: range.offset }))
             }
-            Err(error) if is_refusal(&error) => Err(Fault::Refused(error)),
-            Err(error) => Err(read_failed("mmap(2)", range.offset, error)),
+            // mmap(2) reads nothing yet: whatever it lacks (the file system's support, address
+            // space, a place in vm.max_map_count), the bytes can still be copied.
+            Err(error) => Err(Fault::Refused(error)),
         }
-    }
-}
-
-fn file_end(range: &FileRange, receipt: &mut Receipt) -> Result<u64, Fault> {
-    match receipt.call(|| fstat(range.file.as_fd())) {
-        Ok(stat) => Ok(stat.len),
-        Err(error) => Err(read_failed("fstat(2)", range.offset, error)),
     }
 }

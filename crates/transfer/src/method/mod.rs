@@ -7,6 +7,9 @@
 //! | `sendfile` | `sendfile(2)` | 2.6 | 0 | 1 |
 //! | `splice` | `splice(2)` through a pipe | 2.6.17 | 0 | 2 |
 //!
+//! `sendfile(2)` and `splice(2)` know no MSG_NOSIGNAL: a peer that is gone raises SIGPIPE. Rust's
+//! start-up code ignores that signal; a library in another language's program must do so itself.
+//!
 //! `direct` (io_uring and O_DIRECT), `uncached` (RWF_DONTCACHE) and `zerocopy` (MSG_ZEROCOPY,
 //! SEND_ZC) will stand beside them, behind the same contract.
 
@@ -17,7 +20,12 @@ mod splice;
 
 use crate::{error::FileFault, receipt::Receipt, segment::FileRange};
 use rustix::io::Errno;
-use std::{fmt, io, os::fd::BorrowedFd, str::FromStr};
+use sendrail_sys::stat::fstat;
+use std::{
+    fmt, io,
+    os::fd::{AsFd, BorrowedFd},
+    str::FromStr,
+};
 
 /// A method of moving file bytes to a socket, named as in the man pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -189,6 +197,14 @@ impl Mover {
             Self::Sendfile => sendfile::advance(socket, range, want, receipt),
             Self::Splice(splice) => splice.advance(socket, range, want, more, receipt),
         }
+    }
+}
+
+/// Where the file ends now.
+fn file_end(range: &FileRange, receipt: &mut Receipt) -> Result<u64, Fault> {
+    match receipt.call(|| fstat(range.file.as_fd())) {
+        Ok(stat) => Ok(stat.len),
+        Err(error) => Err(read_failed("fstat(2)", range.offset, error)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! splice: page-cache pages go to the socket through a pipe; as cheap as sendfile, at twice the calls.
 
-use super::{Fault, Moved, Taken, is_refusal, read_failed, sort_socket, truncated};
+use super::{Fault, Moved, Taken, file_end, is_refusal, read_failed, sort_socket, truncated};
 use crate::{receipt::Receipt, segment::FileRange};
 use rustix::io::Errno;
 use sendrail_sys::splice::{Pipe, splice_from_file, splice_to_socket};
@@ -43,6 +43,13 @@ impl Splice {
                 Ok(count) => self.in_pipe = count as u64,
                 Err(error) if is_refusal(&error) => return Err(Fault::Refused(error)),
                 Err(error) => return Err(read_failed("splice(2)", range.offset, error)),
+            }
+        } else {
+            // These pages have waited for the socket. Truncation zeroes the rest of the file's new
+            // last page, also in a pipe: zeroes would go out as if they were the file's bytes.
+            let end = file_end(range, receipt)?;
+            if end < range.offset + self.in_pipe {
+                return Err(truncated(range, end.max(range.offset)));
             }
         }
         let more = more || range.len > self.in_pipe;

@@ -1,0 +1,236 @@
+//! What was typed (`Arguments`), and what will be done (`Plan`): checked, complete, ready.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+
+use crate::case::{self, Case};
+use crate::namespace::{self, Network};
+use crate::peer::{self, Peer};
+use crate::report::Run;
+
+/// A published figure is a median of at least this many interleaved rounds.
+const PUBLISHABLE_ROUNDS: u32 = 5;
+
+/// Measures Sendrail against nginx on the same work in one run: server CPU per request and per GiB, and memory.
+///
+/// Runs in a network namespace of its own with congestion control `reno` (needs root), one worker of each server on
+/// one core and the load generator on another. Writes raw.json and summary.md.
+#[derive(Debug, Parser)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag on the command line
+#[command(name = "sendrail-bench", version)]
+pub(crate) struct Arguments {
+    /// A look in a minute or two: 3 rounds of 1 second. Not publishable
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Interleaved rounds per case (default 5; 3 with --quick)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: Option<u32>,
+
+    /// Seconds each server is loaded in each round (default 3; 1 with --quick)
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) seconds: Option<f64>,
+
+    /// Only these cases, e.g. 1k-64,10k-64,idle-10000 (see --list)
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) cases: Vec<String>,
+
+    /// Print the names of the cases
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// The Sendrail binary to measure
+    #[arg(long, value_name = "FILE", default_value = "target/release/sendrail")]
+    pub(crate) server_binary: PathBuf,
+
+    /// Where to write raw.json and summary.md
+    /// (default bench/runs/DATE-HOST; target/bench-runs/DATE-HOST when the run is not publishable)
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Directory, on a real file system, for the document root and the servers' state; removed afterwards
+    /// (default: the system's temporary directory, or /var/tmp where that is a tmpfs)
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) scratch: Option<PathBuf>,
+
+    /// Stay in this network namespace, whatever its congestion control. Not publishable
+    #[arg(long)]
+    pub(crate) here: bool,
+
+    /// Keep the load generator from ever sleeping, so that no server pays for waking it up on loopback.
+    /// Shows the servers' own work more clearly, but is not how a client behaves. Not publishable
+    #[arg(long)]
+    pub(crate) spin: bool,
+
+    /// Measure nginx against nginx: the ratio should be 1.00, and its spread is this machine's noise
+    #[arg(long)]
+    pub(crate) self_check: bool,
+
+    /// Exit with status 1 when a bound of the report is missed
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Set by the harness when it starts itself again inside its own namespace: the namespace it came from
+    #[arg(long, hide = true, value_name = "NAMESPACE")]
+    pub(crate) left_namespace: Option<OsString>,
+}
+
+/// A run, decided: every value checked, every default filled in.
+pub(crate) struct Plan {
+    pub(crate) rounds: u32,
+    pub(crate) seconds: Duration,
+    pub(crate) cases: Vec<Box<dyn Case>>,
+    /// The subject first, then whom it is measured against.
+    pub(crate) peers: Vec<Box<dyn Peer>>,
+    pub(crate) scratch: Option<PathBuf>,
+    pub(crate) network: Network,
+    pub(crate) spin: bool,
+    pub(crate) self_check: bool,
+    pub(crate) check: bool,
+    out: Option<PathBuf>,
+}
+
+impl TryFrom<Arguments> for Plan {
+    type Error = anyhow::Error;
+
+    /// Everything a user can get wrong is refused here, before a namespace, a file or a process is made.
+    fn try_from(arguments: Arguments) -> Result<Plan> {
+        let (rounds, seconds) = if arguments.quick { (3, 1.0) } else { (PUBLISHABLE_ROUNDS, 3.0) };
+        let seconds = arguments.seconds.unwrap_or(seconds);
+        if !(0.05..=3600.0).contains(&seconds) {
+            bail!("--seconds {seconds} is not between 0.05 and 3600");
+        }
+        let cases = if arguments.cases.is_empty() {
+            case::standard()
+        } else {
+            arguments.cases.iter().map(|name| case::by_name(name)).collect::<Result<_>>()?
+        };
+        let peers: Vec<Box<dyn Peer>> = if arguments.self_check {
+            vec![Box::new(peer::Nginx::named("nginx-a")), Box::new(peer::Nginx::named("nginx-b"))]
+        } else {
+            let binary = arguments.server_binary.canonicalize().with_context(|| {
+                let shown = arguments.server_binary.display();
+                format!("no Sendrail at {shown} (cargo build --release, or say where with --server-binary)")
+            })?;
+            vec![Box::new(peer::Sendrail::at(binary)), Box::new(peer::Nginx::named("nginx"))]
+        };
+        let network = if arguments.here {
+            Network::here()
+        } else {
+            namespace::enter(arguments.left_namespace.as_deref())?
+        };
+        Ok(Plan {
+            rounds: arguments.rounds.unwrap_or(rounds),
+            seconds: Duration::from_secs_f64(seconds),
+            cases,
+            peers,
+            scratch: arguments.scratch,
+            network,
+            spin: arguments.spin,
+            self_check: arguments.self_check,
+            check: arguments.check,
+            out: arguments.out,
+        })
+    }
+}
+
+impl Plan {
+    /// Why a run of this plan may not be published; empty when it may.
+    pub(crate) fn reservations(&self) -> Vec<String> {
+        let mut reservations = self.network.reservations();
+        if self.rounds < PUBLISHABLE_ROUNDS {
+            reservations.push(format!("{} rounds instead of {PUBLISHABLE_ROUNDS}", self.rounds));
+        }
+        if self.seconds < Duration::from_secs(2) {
+            reservations.push(format!(
+                "{:.2} s per round and server instead of 2 or more",
+                self.seconds.as_secs_f64()
+            ));
+        }
+        if self.spin {
+            reservations.push("a load generator that never sleeps (--spin)".into());
+        }
+        if self.self_check {
+            reservations.push("a self-check measures no product".into());
+        }
+        if cfg!(debug_assertions) {
+            reservations.push("the harness was built without optimisation".into());
+        }
+        reservations
+    }
+
+    /// Where the report goes.
+    pub(crate) fn out(&self, run: &Run) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| {
+            let parent = if run.publishable { "bench/runs" } else { "target/bench-runs" };
+            PathBuf::from(parent).join(run.name())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn plan(line: &[&str]) -> Result<Plan> {
+        let words = ["sendrail-bench", "--here", "--self-check"].iter().chain(line);
+        Plan::try_from(Arguments::try_parse_from(words)?)
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn quick_is_shorter_and_explicit_values_win() {
+        let full = plan(&[]).unwrap();
+        assert_eq!((full.rounds, full.seconds.as_secs()), (5, 3));
+        let quick = plan(&["--quick"]).unwrap();
+        assert_eq!((quick.rounds, quick.seconds.as_secs()), (3, 1));
+        let mixed = plan(&["--quick", "--rounds", "7"]).unwrap();
+        assert_eq!((mixed.rounds, mixed.seconds.as_secs()), (7, 1));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused() {
+        for line in [
+            ["--cases", "1k-0"],
+            ["--cases", "tea"],
+            ["--seconds", "0"],
+            ["--seconds", "NaN"],
+            ["--rounds", "0"],
+        ] {
+            assert!(plan(&line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_outside_its_own_namespace_says_why_it_is_not_publishable() {
+        let reservations = plan(&[]).unwrap().reservations();
+        assert!(
+            reservations.iter().any(|why| why.contains("network namespace")),
+            "{reservations:?}"
+        );
+    }
+
+    #[test]
+    fn a_missing_server_is_named() {
+        let arguments = Arguments::try_parse_from([
+            "sendrail-bench",
+            "--here",
+            "--server-binary",
+            "/nowhere/sendrail",
+        ]);
+        let error = Plan::try_from(arguments.unwrap()).err().unwrap();
+        assert!(error.to_string().contains("/nowhere/sendrail"), "{error}");
+    }
+}

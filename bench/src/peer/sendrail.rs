@@ -1,0 +1,91 @@
+//! Sendrail itself, as built: `sendrail serve DIR --listen 127.0.0.1:0 --workers 1`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{Configuration, Peer, Running, version_line};
+use crate::interrupt::Interrupt;
+use crate::pin::Cores;
+use crate::root::Ground;
+
+/// Beyond the defaults only what nginx's configuration says too: room for 10,000 idle connections that may stay idle.
+const OPTIONS: [&str; 8] = [
+    "--listen",
+    "127.0.0.1:0",
+    "--workers",
+    "1",
+    "--max-connections",
+    "20000",
+    "--idle-timeout",
+    "3600s",
+];
+
+#[derive(Debug)]
+pub(crate) struct Sendrail {
+    binary: PathBuf,
+}
+
+impl Sendrail {
+    pub(crate) fn at(binary: PathBuf) -> Sendrail {
+        Sendrail { binary }
+    }
+}
+
+impl Peer for Sendrail {
+    fn name(&self) -> &'static str {
+        "sendrail"
+    }
+
+    fn version(&self) -> Result<String> {
+        version_line(&self.binary, "--version")
+    }
+
+    fn configuration(&self) -> Option<Configuration> {
+        None // its command line says all
+    }
+
+    fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
+        let log = ground.state(self.name())?.join("output.log");
+        let mut command = cores.server_command(&self.binary);
+        command.arg("serve").arg(ground.root()).args(OPTIONS);
+        let (child, command) = Running::spawn(command, &log)?;
+        Running::when_ready(child, command, &log, interrupt, || printed_address(&log))
+    }
+}
+
+fn printed_address(log: &Path) -> Option<SocketAddr> {
+    address_in(&fs::read_to_string(log).ok()?)
+}
+
+/// The address in `… listening on http://127.0.0.1:8080 …`; a line still being written has no end and does not count.
+fn address_in(text: &str) -> Option<SocketAddr> {
+    let complete = &text[..=text.rfind('\n')?];
+    let (_, after) = complete.split_once("listening on http://")?;
+    let end =
+        after.find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c))).unwrap_or(after.len());
+    after[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_address_is_found() {
+        let address = |text| address_in(text).map(|address| address.to_string());
+        assert_eq!(
+            address("INFO listening on http://127.0.0.1:41234/\n").as_deref(),
+            Some("127.0.0.1:41234")
+        );
+        assert_eq!(
+            address("probe\nlistening on http://127.0.0.1:80\nmore\n").as_deref(),
+            Some("127.0.0.1:80")
+        );
+        assert_eq!(address("listening on http://[::1]:8080 \n").as_deref(), Some("[::1]:8080"));
+        assert_eq!(address("listening on http://127.0.0.1:412"), None);
+        assert_eq!(address("nothing yet\n"), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! Which core the servers run on, and which the load generator.
+
+use std::ffi::OsStr;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The first core this process may use is for the servers, the second for the load generator.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub(crate) struct Cores {
+    pub(crate) server: usize,
+    pub(crate) generator: usize,
+}
+
+impl Cores {
+    /// Chooses the cores and pins the calling thread (the load generator) to its own.
+    pub(crate) fn claim() -> Result<Cores> {
+        let allowed = sched_getaffinity(None).context("asking which cores may be used")?;
+        let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
+        let server = cores.next().context("no core may be used")?;
+        let cores = Cores { server, generator: cores.next().unwrap_or(server) };
+        let mut own = CpuSet::new();
+        own.set(cores.generator);
+        sched_setaffinity(None, &own)
+            .with_context(|| format!("pinning the generator to core {}", cores.generator))?;
+        Ok(cores)
+    }
+
+    /// Why figures taken on these cores may not be published.
+    pub(crate) fn reservation(self) -> Option<String> {
+        (self.server == self.generator).then(|| "server and generator share the only core".into())
+    }
+
+    /// A command that runs `program` on the server's core: taskset(1) sets the affinity and then becomes the program,
+    /// so the process id is the server's own and all it starts inherits the core.
+    pub(crate) fn server_command(self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("taskset");
+        command.arg("--cpu-list").arg(self.server.to_string()).arg(program);
+        command
+    }
+}

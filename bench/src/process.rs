@@ -1,0 +1,92 @@
+//! A server's processes: itself and all it has started (proc_pid_stat(5)).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+
+/// The fields of `/proc/PID/stat` used here.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) parent: u32,
+    /// User and system time of all threads, ended ones included, in clock ticks.
+    pub(crate) ticks: u64,
+    /// The same of children that have ended and were waited for.
+    pub(crate) children_ticks: u64,
+}
+
+impl Stat {
+    pub(crate) fn of(pid: u32) -> io::Result<Stat> {
+        let line = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        Stat::parse(&line)
+            .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood: {line}")))
+    }
+
+    /// The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+    fn parse(line: &str) -> Option<Stat> {
+        let (_, after_name) = line.rsplit_once(')')?;
+        let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
+        let number = |index: usize| fields.get(index)?.parse::<u64>().ok(); // field 3 of the man page is index 0
+        Some(Stat {
+            parent: u32::try_from(number(1)?).ok()?,
+            ticks: number(11)? + number(12)?,
+            children_ticks: number(13)? + number(14)?,
+        })
+    }
+}
+
+/// `root` and all its descendants.
+pub(crate) fn tree(root: u32) -> io::Result<Vec<u32>> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // A process may end between the listing and the reading.
+        let Ok(stat) = Stat::of(pid) else { continue };
+        children.entry(stat.parent).or_default().push(pid);
+    }
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        found.extend(children.remove(pid).unwrap_or_default());
+        next += 1;
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let line = "7 (a) b (c) S 3 7 7 0 -1 4194560 1 2 3 4 50 60 70 80 20 0 1 0 9 1 1";
+        assert_eq!(Stat::parse(line), Some(Stat { parent: 3, ticks: 110, children_ticks: 150 }));
+        assert_eq!(Stat::parse("7 (short) S 3"), None);
+    }
+
+    #[test]
+    fn descendants_are_found() {
+        let mut shell = Command::new("sh")
+            .args(["-c", "sleep 30 & wait"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut pids = tree(shell.id()).unwrap();
+        while pids.len() < 2 {
+            std::thread::yield_now();
+            pids = tree(shell.id()).unwrap();
+        }
+        for &pid in &pids {
+            let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+        shell.wait().unwrap();
+        assert_eq!(pids.len(), 2);
+        assert_eq!(pids[0], shell.id());
+    }
+}

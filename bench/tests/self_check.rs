@@ -1,0 +1,111 @@
+//! The harness from its command line to its files, on nginx against nginx, in a second or two.
+#![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+fn bench() -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("sendrail-bench"));
+    command.args(["--here", "--self-check", "--rounds", "2", "--seconds", "0.1"]);
+    command
+}
+
+/// False, having said so, where the harness has nothing to measure or nothing to pin it with.
+fn has_peers() -> bool {
+    let missing = ["nginx", "taskset"].into_iter().find(|program| {
+        let asked =
+            Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        asked.is_err()
+    });
+    if let Some(program) = missing {
+        eprintln!("skipped: {program} is not installed");
+    }
+    missing.is_none()
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn a_run_leaves_its_report_and_nothing_else() {
+    if !has_peers() {
+        return;
+    }
+    let out = tempfile::tempdir().unwrap();
+    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let run = bench()
+        .args(["--cases", "1k-4,1m-2", "--out"])
+        .arg(out.path())
+        .arg("--scratch")
+        .arg(scratch.path())
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", text(&run));
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "files are left");
+
+    let raw: Value =
+        serde_json::from_slice(&fs::read(out.path().join("raw.json")).unwrap()).unwrap();
+    assert_eq!(raw["publishable"], false);
+    assert_eq!(raw["servers"][0]["configuration"]["file"], "bench/peers/nginx.conf");
+    assert_eq!(raw["cases"].as_array().unwrap().len(), 2);
+    let rounds = raw["cases"][0]["raw"].as_array().unwrap();
+    let turns = |round: &Value| -> Vec<String> {
+        let samples = round["samples"].as_array().unwrap();
+        samples.iter().map(|sample| sample["server"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(turns(&rounds[0]), ["nginx-a", "nginx-b"]);
+    assert_eq!(turns(&rounds[1]), ["nginx-b", "nginx-a"]);
+    for sample in rounds.iter().flat_map(|round| round["samples"].as_array().unwrap()) {
+        let requests = sample["requests"].as_u64().unwrap();
+        assert!(requests >= 4, "{sample}");
+        assert_eq!(sample["body_bytes"], requests * 1024);
+        assert!(sample["server_cpu_seconds"].as_f64().unwrap() > 0.0, "{sample}");
+    }
+    let summary = fs::read_to_string(out.path().join("summary.md")).unwrap();
+    assert!(summary.contains("**Not publishable:**") && summary.contains("| 1m-2"), "{summary}");
+}
+
+#[test]
+fn a_signal_stops_the_servers_and_removes_the_files() {
+    if !has_peers() {
+        return;
+    }
+    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let run = bench()
+        .args(["--seconds", "60", "--cases", "1k-4", "--scratch"])
+        .arg(scratch.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let run = match run {
+        Ok(run) => run,
+        Err(error) => panic!("{error}"),
+    };
+    // Until the second server's files are there: both are then up, or about to be.
+    let state = || {
+        let ground = fs::read_dir(scratch.path()).ok()?.next()?.ok()?.path();
+        Some(fs::read_dir(ground.join("state")).ok()?.count())
+    };
+    while state().unwrap_or(0) < 4 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
+    let ended = run.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", text(&ended));
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "files are left");
+    let place = scratch.path().to_string_lossy().into_owned();
+    let processes = Command::new("ps").args(["-eo", "args"]).output().unwrap();
+    let left: Vec<String> =
+        text(&processes).lines().filter(|line| line.contains(&place)).map(str::to_owned).collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,0 +1,270 @@
+//! The root: a directory, the policy for what is beneath it, and the two-step open.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use sendrail_sys::{self as sys, FileKind, FileSystem, OpenFlags, Stat, Timestamp};
+
+use crate::confine::Confinement;
+use crate::directory::Directory;
+use crate::error::{OpenError, RootError};
+use crate::facts::{Facts, wall_clock};
+use crate::media_type::media_type;
+use crate::open_file::OpenFile;
+use crate::path;
+
+/// What happens when a path leads through a symbolic link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Symlinks {
+    /// No link is followed (RESOLVE_NO_SYMLINKS).
+    Deny,
+    /// Relative links that stay beneath the root are followed (RESOLVE_BENEATH). An absolute link
+    /// is refused even when it leads back inside, because it first leaves the root.
+    #[default]
+    SameRoot,
+    /// Every link is followed, wherever it leads; only the magic links of /proc are not.
+    /// Whoever can write beneath the root can then publish any file this process may read.
+    Follow,
+}
+
+/// What happens to names that begin with a dot (`.git`, `.htpasswd`, `.env`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dotfiles {
+    /// They are as if absent, except `.well-known` (RFC 8615) at the top. The rule is about the
+    /// names in the path: a link with a plain name may lead to a dot file.
+    #[default]
+    Deny,
+    /// They are files like all others.
+    Serve,
+}
+
+/// The policy of a [`Root`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RootOptions {
+    /// The policy for symbolic links.
+    pub symlinks: Symlinks,
+    /// The policy for dot files.
+    pub dotfiles: Dotfiles,
+}
+
+/// What a path leads to.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A regular file, open for reading.
+    File(OpenFile),
+    /// A directory, not yet read.
+    Directory(Directory),
+}
+
+impl Found {
+    /// The facts of whichever it is.
+    pub fn facts(&self) -> &Facts {
+        match self {
+            Self::File(file) => file.facts(),
+            Self::Directory(directory) => directory.facts(),
+        }
+    }
+}
+
+/// A directory beneath which everything is served that the policy allows, and nothing else.
+///
+/// A root keeps serving the directory it opened, even when that is renamed. Cloning is cheap.
+///
+/// ```
+/// use sendrail_files::{Found, OpenError, Root, RootOptions};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # std::fs::create_dir(directory.path().join("docs"))?;
+/// let root = Root::open(directory.path(), RootOptions::default())?;
+/// assert!(matches!(root.find(b"docs")?, Found::Directory(_)));
+/// assert!(matches!(root.find(b"absent"), Err(OpenError::NotFound)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Root {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    directory: OwnedFd,
+    device: u64,
+    file_system: FileSystem,
+    options: RootOptions,
+    confinement: Confinement,
+}
+
+/// Something that was looked at through an O_PATH descriptor, and not opened yet.
+pub(crate) struct Located {
+    pub(crate) path: CString,
+    pub(crate) descriptor: OwnedFd,
+    pub(crate) stat: Stat,
+    pub(crate) observed: Timestamp,
+}
+
+impl Root {
+    /// Opens `path` as a root.
+    ///
+    /// The search permission (`x`) is enough to serve files; reading (`r`) is only needed for
+    /// listings, which fail by themselves without it.
+    pub fn open(path: &Path, options: RootOptions) -> Result<Self, RootError> {
+        let opening = |error| RootError::from_kernel(path.to_owned(), "opening", error);
+        let directory = open_directory(path).map_err(opening)?;
+        let confinement =
+            Confinement::try_on(directory.as_fd(), options.symlinks).map_err(opening)?;
+        Self::assemble(path, directory, options, confinement)
+    }
+
+    /// Opens `path` as where `openat2` is missing (before Linux 5.6, or denied by seccomp), so
+    /// that the fallback can be tried on any machine.
+    pub fn open_by_walk(path: &Path, options: RootOptions) -> Result<Self, RootError> {
+        let opening = |error| RootError::from_kernel(path.to_owned(), "opening", error);
+        let directory = open_directory(path).map_err(opening)?;
+        let confinement =
+            Confinement::walk_on(directory.as_fd(), "the walk was asked for").map_err(opening)?;
+        Self::assemble(path, directory, options, confinement)
+    }
+
+    fn assemble(
+        path: &Path,
+        directory: OwnedFd,
+        options: RootOptions,
+        confinement: Confinement,
+    ) -> Result<Self, RootError> {
+        let asking = |error| RootError::from_kernel(path.to_owned(), "asking about", error);
+        let device = sys::fstat(directory.as_fd()).map_err(asking)?.device;
+        let file_system = sys::file_system(directory.as_fd()).map_err(asking)?;
+        let path = path.to_owned();
+        let inner = Inner { path, directory, device, file_system, options, confinement };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The path the root was opened by, for messages.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// The policy it was opened with.
+    pub fn options(&self) -> RootOptions {
+        self.inner.options
+    }
+
+    /// How paths are kept beneath it, and why not better.
+    pub fn confinement(&self) -> Confinement {
+        self.inner.confinement
+    }
+
+    /// The file system of the root directory itself.
+    pub fn file_system(&self) -> FileSystem {
+        self.inner.file_system
+    }
+
+    /// Opens what `path` leads to: decoded bytes, no leading or trailing slash, `""` is the root.
+    ///
+    /// In two steps. First O_PATH and `fstat`, which have no side effect on anything: opening a
+    /// FIFO wakes its writer, opening a tape rewinds it. Then, if it is a regular file, the open
+    /// for reading and `fstat` again on that descriptor, from which the answer is made.
+    pub fn find(&self, path: &[u8]) -> Result<Found, OpenError> {
+        self.open_located(self.locate(path)?)
+    }
+
+    pub(crate) fn locate(&self, path: &[u8]) -> Result<Located, OpenError> {
+        let path = path::check(path, self.inner.options.dotfiles)?;
+        let descriptor = self
+            .open_beneath(&path, OpenFlags::PATH)
+            .map_err(|error| self.refusal("looking up", error))?;
+        let observed = wall_clock();
+        let stat = sys::fstat(descriptor.as_fd())
+            .map_err(|error| OpenError::Io { doing: "asking for size and times", error })?;
+        match stat.kind {
+            FileKind::File | FileKind::Directory => {
+                Ok(Located { path, descriptor, stat, observed })
+            }
+            kind => Err(OpenError::NotAFile { kind }),
+        }
+    }
+
+    pub(crate) fn open_located(&self, located: Located) -> Result<Found, OpenError> {
+        let Located { path, descriptor, stat, observed } = located;
+        if stat.kind == FileKind::Directory {
+            let facts = self.facts(descriptor.as_fd(), &stat, observed)?;
+            return Ok(Found::Directory(Directory::new(self.clone(), path, descriptor, facts)));
+        }
+        // The name may have been given to a FIFO or a terminal since it was looked at:
+        // O_NONBLOCK keeps the first from blocking, O_NOCTTY the second from becoming ours.
+        let flags = OpenFlags::READ | OpenFlags::NONBLOCK | OpenFlags::NOCTTY;
+        let opened = self
+            .open_beneath(&path, flags)
+            .map_err(|error| self.refusal("opening for reading", error))?;
+        let observed = wall_clock();
+        let stat = sys::fstat(opened.as_fd())
+            .map_err(|error| OpenError::Io { doing: "asking for size and times", error })?;
+        let facts = self.facts(opened.as_fd(), &stat, observed)?;
+        match stat.kind {
+            FileKind::File => {
+                let name = path.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+                Ok(Found::File(OpenFile::new(File::from(opened), facts, media_type(name))))
+            }
+            FileKind::Directory => {
+                Ok(Found::Directory(Directory::new(self.clone(), path, opened, facts)))
+            }
+            kind => Err(OpenError::NotAFile { kind }),
+        }
+    }
+
+    pub(crate) fn open_beneath(&self, path: &CStr, flags: OpenFlags) -> io::Result<OwnedFd> {
+        let Inner { directory, options, confinement, .. } = &*self.inner;
+        confinement.open(directory.as_fd(), path, flags, options.symlinks)
+    }
+
+    fn facts(
+        &self,
+        descriptor: BorrowedFd<'_>,
+        stat: &Stat,
+        observed: Timestamp,
+    ) -> Result<Facts, OpenError> {
+        // Only a mount point beneath the root can differ, which a device number tells for free.
+        let file_system = if stat.device == self.inner.device {
+            self.inner.file_system
+        } else {
+            sys::file_system(descriptor)
+                .map_err(|error| OpenError::Io { doing: "asking for the file system", error })?
+        };
+        Ok(Facts::new(stat, observed, file_system))
+    }
+
+    pub(crate) fn refusal(&self, doing: &'static str, error: io::Error) -> OpenError {
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR) => OpenError::NotFound,
+            Some(Errno::ACCESS | Errno::PERM) => {
+                OpenError::Forbidden { why: "this process may not read it" }
+            }
+            Some(Errno::XDEV) => {
+                OpenError::Forbidden { why: "a symbolic link leads out of the root" }
+            }
+            Some(Errno::LOOP) => OpenError::Forbidden { why: self.why_no_link() },
+            Some(Errno::NAMETOOLONG) => OpenError::NameTooLong,
+            Some(Errno::MFILE | Errno::NFILE) => OpenError::TooManyOpenFiles(error),
+            _ => OpenError::Io { doing, error },
+        }
+    }
+
+    fn why_no_link(&self) -> &'static str {
+        match (self.inner.confinement, self.inner.options.symlinks) {
+            (_, Symlinks::Deny) => "symbolic links are not followed here",
+            (Confinement::Walk { .. }, _) => "symbolic links are not followed without openat2",
+            _ => "symbolic links that go round in circles, or a magic link of /proc",
+        }
+    }
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_encoded_bytes())?;
+    sys::openat(rustix::fs::CWD, &path, OpenFlags::PATH | OpenFlags::DIRECTORY)
+}

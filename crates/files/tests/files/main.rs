@@ -1,0 +1,10 @@
+//! Tests of the confined root against real directories, by topic.
+#![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+mod cache;
+mod listing;
+mod special;
+mod symlinks;
+mod traversal;
+mod tree;
+mod variants;

@@ -1,0 +1,248 @@
+//! The configuration: what was typed, checked and made ready. Nothing behind this can be wrong.
+
+use crate::cli::{DotfileChoice, LogFormat, ServeArguments, SymlinkChoice};
+use sendrail_files::{Dotfiles, Root, RootOptions, Symlinks};
+use sendrail_transfer::Options;
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+/// Why the server cannot start: one line for a person.
+#[derive(Debug)]
+pub struct Problem(String);
+
+impl Problem {
+    /// A problem in a sentence without a full stop.
+    pub fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What `sendrail serve` is to do, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// The directory as it was named.
+    pub dir: PathBuf,
+    /// The same, open and confined.
+    pub root: Arc<Root>,
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Event loops.
+    pub workers: usize,
+    /// Connections at once, over all workers.
+    pub max_connections: usize,
+    /// What is asked of the transfer engine.
+    pub transfer: Options,
+    /// How files are found and shown.
+    pub files: FileRules,
+    /// Where the access log goes.
+    pub access_log: LogTarget,
+    /// The form of its lines.
+    pub log_format: LogFormat,
+    /// What clients may take of our time and memory.
+    pub limits: Limits,
+    /// For transfers under way when the server is told to stop.
+    pub drain_timeout: Duration,
+}
+
+/// How files are found and shown.
+#[derive(Debug, Clone)]
+pub struct FileRules {
+    /// Show a listing for a directory without an index file.
+    pub listing: bool,
+    /// Names that answer for their directory.
+    pub index: Vec<String>,
+    /// Look for precompressed siblings.
+    pub precompressed: bool,
+    /// Value of Cache-Control.
+    pub cache_control: Option<String>,
+    /// Open files kept per worker.
+    pub open_files: usize,
+    /// How long they are taken to be unchanged.
+    pub open_files_valid: Duration,
+}
+
+/// What clients may take of our time and memory.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// For a whole request head.
+    pub header: Duration,
+    /// For a whole request body.
+    pub body: Duration,
+    /// The largest request body that is read, in bytes.
+    pub max_body: u64,
+    /// Between two requests.
+    pub idle: Duration,
+    /// For a client that takes nothing.
+    pub send: Duration,
+    /// The least a client must take, in bytes per second over `send`.
+    pub min_send_rate: u64,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+impl Config {
+    /// Checks what was typed.
+    ///
+    /// # Errors
+    ///
+    /// The first value that makes no sense, with the option's name.
+    pub fn check(typed: ServeArguments) -> Result<Self, Problem> {
+        let root = Root::open(
+            &typed.dir,
+            RootOptions {
+                symlinks: match typed.symlinks {
+                    SymlinkChoice::Deny => Symlinks::Deny,
+                    SymlinkChoice::SameRoot => Symlinks::SameRoot,
+                    SymlinkChoice::Follow => Symlinks::Follow,
+                },
+                dotfiles: match typed.dotfiles {
+                    DotfileChoice::Deny => Dotfiles::Deny,
+                    DotfileChoice::Serve => Dotfiles::Serve,
+                },
+            },
+        )
+        .map_err(|error| Problem::new(error.to_string()))?;
+        let open_files_limit = sendrail_sys::limits::raise_open_files()
+            .map_err(|error| Problem::new(format!("cannot read the open-files limit: {error}")))?;
+        let workers = match typed.workers {
+            None => sendrail_sys::limits::cpus(),
+            Some(workers @ 1..=1024) => workers,
+            Some(other) => {
+                return Err(Problem::new(format!("--workers {other}: must be from 1 to 1024")));
+            }
+        };
+        for (name, span) in [
+            ("--header-timeout", typed.header_timeout),
+            ("--body-timeout", typed.body_timeout),
+            ("--idle-timeout", typed.idle_timeout),
+            ("--send-timeout", typed.send_timeout),
+        ] {
+            if span.0.is_zero() {
+                return Err(Problem::new(format!(
+                    "{name} 0: every connection would be cut at once"
+                )));
+            }
+        }
+        if typed.window.0 < 4096 {
+            return Err(Problem::new(format!(
+                "--window {}: must be at least 4k, a page",
+                typed.window.0
+            )));
+        }
+        Ok(Self {
+            dir: typed.dir,
+            root: Arc::new(root),
+            listen: typed.listen,
+            workers,
+            max_connections: connections(
+                typed.max_connections,
+                open_files_limit,
+                workers * typed.open_files,
+            )?,
+            transfer: Options {
+                method: typed.method.forced(),
+                window: typed.window.0,
+                send_timeout: None,
+            },
+            files: FileRules {
+                listing: typed.listing.is_on(),
+                index: index_names(typed.index)?,
+                precompressed: typed.precompressed.is_on(),
+                cache_control: field_value("--cache-control", typed.cache_control)?,
+                open_files: typed.open_files,
+                open_files_valid: typed.open_files_valid.0,
+            },
+            access_log: match typed.access_log.as_str() {
+                "off" => LogTarget::Off,
+                "-" => LogTarget::Stdout,
+                "" => return Err(Problem::new("--access-log: the file's name is empty")),
+                path => LogTarget::File(path.into()),
+            },
+            log_format: typed.log_format,
+            limits: Limits {
+                header: typed.header_timeout.0,
+                body: typed.body_timeout.0,
+                max_body: typed.max_body.0,
+                idle: typed.idle_timeout.0,
+                send: typed.send_timeout.0,
+                min_send_rate: typed.min_send_rate.0,
+            },
+            drain_timeout: typed.drain_timeout.0,
+        })
+    }
+}
+
+/// Each connection may hold its socket and a file that no cache holds any more; some descriptors
+/// are ours (listeners, log, pipes of forced `splice`).
+fn connections(asked: Option<usize>, limit: u64, cached: usize) -> Result<usize, Problem> {
+    const OURS: usize = 64;
+    const USUAL: usize = 100_000;
+    let possible = (limit as usize).saturating_sub(OURS + cached) / 2;
+    match asked {
+        Some(0) => Err(Problem::new("--max-connections 0: nobody could connect")),
+        Some(asked) if asked > possible => Err(Problem::new(format!(
+            "--max-connections {asked}: the open-files limit of {limit} allows {possible} \
+             beside {cached} cached files (ulimit -n, LimitNOFILE=, or a smaller --open-files)"
+        ))),
+        Some(asked) => Ok(asked),
+        None if possible == 0 => Err(Problem::new(format!(
+            "the open-files limit of {limit} leaves no descriptor for a connection beside \
+             {cached} cached files (ulimit -n, LimitNOFILE=, or a smaller --open-files)"
+        ))),
+        None => Ok(possible.min(USUAL)),
+    }
+}
+
+fn index_names(names: Vec<String>) -> Result<Vec<String>, Problem> {
+    match names.iter().find(|name| name.is_empty() || name.contains('/')) {
+        Some(bad) => Err(Problem::new(format!("--index {bad:?}: must be a plain file name"))),
+        None => Ok(names),
+    }
+}
+
+/// A field value that cannot end its line and begin another (RFC 9110 §5.5).
+fn field_value(option: &str, value: Option<String>) -> Result<Option<String>, Problem> {
+    match value {
+        Some(text) if text.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) => Err(Problem::new(
+            format!("{option} {text:?}: only printable ASCII can stand in a header"),
+        )),
+        other => Ok(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_fit_the_descriptors() {
+        assert!(matches!(connections(None, 1_048_576, 2048), Ok(100_000)));
+        assert!(matches!(connections(None, 4096 + 64 + 1000, 4096), Ok(500)));
+        assert!(matches!(connections(Some(10), 4096, 1024), Ok(10)));
+        for (asked, limit, cached) in
+            [(Some(0), 4096, 0), (Some(5000), 4096, 0), (None, 1024, 2048)]
+        {
+            assert!(connections(asked, limit, cached).is_err(), "{asked:?} {limit} {cached}");
+        }
+    }
+
+    #[test]
+    fn a_header_value_cannot_smuggle_a_line() {
+        assert!(field_value("--x", Some("max-age=1\r\nEvil: 1".into())).is_err());
+        assert!(field_value("--x", Some("max-age=60, public".into())).is_ok());
+    }
+}

@@ -1,0 +1,201 @@
+//! The driver: gives a connection's state machine a socket, a clock and a worker.
+
+use super::{
+    machine::{Closing, Event, LINGER, LINGER_BYTES, Machine},
+    send::Sent,
+    slot::Slot,
+};
+use crate::{
+    respond::{ForPeer, reply::Reply},
+    worker::Worker,
+};
+use sendrail_sys::send::{recv, recv_discard, send};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+use tokio::{io::Interest, net::TcpStream};
+
+/// One connection with its socket.
+pub(super) struct Connection {
+    pub(super) worker: Rc<Worker>,
+    /// Shared with a thread of the disk pool while that moves a cold window.
+    pub(super) stream: Arc<TcpStream>,
+    pub(super) slot: Rc<Slot>,
+    pub(super) peer: SocketAddr,
+    /// Bytes that the socket has taken on this connection.
+    pub(super) sent: u64,
+    machine: Machine<Reply>,
+}
+
+/// What a wait ended with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    Ready,
+    /// The deadline in the slot has passed.
+    Over,
+    /// The server is stopping, and does not wait for this any more.
+    Stopping,
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn drive(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    let now = Instant::now();
+    let machine = Machine::new(now, &worker.config.limits);
+    let (key, slot) = worker.enter(machine.deadline());
+    let stream = Arc::new(stream);
+    let mut connection =
+        Connection { worker: Rc::clone(&worker), stream, slot, peer, sent: 0, machine };
+    connection.run().await;
+    drop(connection);
+    worker.leave(key);
+}
+
+impl Connection {
+    async fn run(&mut self) {
+        let mut event = Event::Read;
+        loop {
+            event = match event {
+                Event::Read => self.read().await,
+                Event::Interim(bytes) => {
+                    // A few bytes into an empty buffer; if they do not fit, the client has
+                    // stopped reading and may not be waiting for them either.
+                    match send(self.fd(), bytes, false) {
+                        Ok(sent) => self.sent += sent as u64,
+                        Err(_) => return,
+                    }
+                    self.with_machine(|machine, now, limits, responder| {
+                        machine.on_interim_sent(now, limits, responder)
+                    })
+                }
+                Event::Send(reply) => match self.send(reply).await {
+                    Sent::Whole => self.with_machine(|machine, now, limits, responder| {
+                        machine.on_sent(now, limits, responder)
+                    }),
+                    Sent::CutShort => return,
+                },
+                Event::Close(Closing::Idle) => return,
+                Event::Close(Closing::AfterReply) => return self.linger().await,
+            };
+        }
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// Waits for bytes and gives them to the machine.
+    async fn read(&mut self) -> Event<Reply> {
+        loop {
+            self.slot.set_deadline(self.machine.deadline());
+            match self.wait(Interest::READABLE, self.machine.is_idle()).await {
+                Wait::Ready => {}
+                Wait::Over => {
+                    return self
+                        .with_machine(|machine, _, _, responder| machine.on_timeout(responder));
+                }
+                Wait::Stopping => return Event::Close(Closing::Idle),
+            }
+            let worker = Rc::clone(&self.worker);
+            let mut buffer = worker.read_buffer.borrow_mut();
+            match recv(self.fd(), &mut buffer) {
+                // Whoever sends no more wants no more: what was asked has been answered.
+                Ok(0) => return Event::Close(Closing::Idle),
+                Ok(count) => {
+                    if count < buffer.len() {
+                        // The socket is empty: asking it again would only tell us so.
+                        self.clear(Interest::READABLE);
+                    }
+                    let data = &buffer[..count];
+                    let event = self.with_machine(|machine, now, limits, responder| {
+                        machine.on_data(data, now, limits, responder)
+                    });
+                    if !matches!(event, Event::Read) {
+                        return event;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.clear(Interest::READABLE);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Event::Close(Closing::Idle),
+            }
+        }
+    }
+
+    fn with_machine<T>(
+        &mut self,
+        act: impl FnOnce(&mut Machine<Reply>, Instant, &crate::config::Limits, &mut ForPeer<'_>) -> T,
+    ) -> T {
+        if self.worker.is_draining() {
+            self.machine.drain();
+        }
+        let mut site = self.worker.site.borrow_mut();
+        site.clock.tick();
+        let now = site.clock.now();
+        let logged = self.worker.is_logged();
+        let mut responder = ForPeer { site: &mut site, peer: self.peer, logged };
+        act(&mut self.machine, now, &self.worker.config.limits, &mut responder)
+    }
+
+    /// Tells tokio that the socket is not ready, which the engine's own call has found out.
+    pub(super) fn clear(&self, interest: Interest) {
+        let _ = self
+            .stream
+            .try_io(interest, || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
+    }
+
+    /// Waits for the socket, the slot's deadline, or the order to stop (`idle`: to drain).
+    pub(super) async fn wait(&self, interest: Interest, idle: bool) -> Wait {
+        poll_fn(|context| self.poll_wait(context, interest, idle)).await
+    }
+
+    fn poll_wait(&self, context: &mut Context<'_>, interest: Interest, idle: bool) -> Poll<Wait> {
+        if self.worker.is_stopping() || idle && self.worker.is_draining() {
+            return Poll::Ready(Wait::Stopping);
+        }
+        let ready = if interest.is_readable() {
+            self.stream.poll_read_ready(context)
+        } else {
+            self.stream.poll_write_ready(context)
+        };
+        // An error of the socket is for the next call to report.
+        if ready.is_ready() {
+            return Poll::Ready(Wait::Ready);
+        }
+        if self.slot.is_over(self.worker.swept_at()) {
+            return Poll::Ready(Wait::Over);
+        }
+        self.slot.waits(context);
+        Poll::Pending
+    }
+
+    /// Closes so that the last reply arrives: says that nothing more comes, and takes what the
+    /// client still sends for a while. Closing over unread bytes would be a reset.
+    async fn linger(&mut self) {
+        if rustix::net::shutdown(self.fd(), rustix::net::Shutdown::Write).is_err() {
+            return;
+        }
+        let mut left = LINGER_BYTES;
+        self.slot.set_deadline(Instant::now() + LINGER);
+        while left > 0 {
+            if self.wait(Interest::READABLE, true).await != Wait::Ready {
+                return;
+            }
+            match recv_discard(self.fd(), left) {
+                Ok(0) => return,
+                Ok(count) => left -= count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.clear(Interest::READABLE);
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}

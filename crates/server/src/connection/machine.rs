@@ -1,0 +1,305 @@
+//! The connection as a state machine: bytes and time in, events out. No socket, no clock in here.
+//!
+//! It knows where one request ends and the next begins, what may be read and for how long, and
+//! when the connection must close. It does not know how a request is answered (that is a
+//! [`Responder`]) nor how an answer is sent (that is the driver).
+
+use crate::config::Limits;
+use sendrail_http::{
+    body::Drain,
+    head::{self, Framing, Head, HeadLimits, Method, Parsed, Refusal},
+    status::Status,
+};
+use std::time::{Duration, Instant};
+
+/// The line that invites a request body (RFC 9110 §15.2.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Turns requests into replies. `persist` says whether the connection may live after the reply.
+pub(crate) trait Responder {
+    /// What is sent; the machine never looks inside.
+    type Reply;
+    /// Answers a request on its merits.
+    fn answer(&mut self, head: &Head<'_>, persist: bool) -> Self::Reply;
+    /// Answers one that is refused. The connection closes afterwards. `head` is known when it was
+    /// not the head that was wrong.
+    fn refuse(&mut self, refusal: &Refusal, head: Option<&Head<'_>>) -> Self::Reply;
+    /// Makes a reply last until the body of its request has been read.
+    fn keep(&mut self, reply: Self::Reply) -> Self::Reply;
+}
+
+/// What the driver is to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event<R> {
+    /// Read, and call [`Machine::on_data`].
+    Read,
+    /// Send this at once, then go on with [`Machine::on_interim_sent`].
+    Interim(&'static [u8]),
+    /// Send the reply, then call [`Machine::on_sent`].
+    Send(R),
+    /// Close: gently if the client may still be reading what was sent.
+    Close(Closing),
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// Nothing is under way in either direction.
+    Idle,
+    /// A reply has just been sent, and the client may still be sending: closing at once would reset
+    /// the connection and destroy the reply on its way (RFC 9112 §9.6).
+    AfterReply,
+}
+
+#[derive(Debug)]
+enum State<R> {
+    /// Between requests: not a byte of the next one has come.
+    Idle,
+    /// Part of a head has come.
+    Head,
+    /// The body of a request is being read and thrown away; its reply waits.
+    Body { drain: Drain, reply: R, persist: bool },
+    /// A reply is being sent.
+    Sending { persist: bool },
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Machine<R> {
+    state: State<R>,
+    /// Bytes that came and have not been used: part of a head, or pipelined requests.
+    pending: Vec<u8>,
+    deadline: Instant,
+    /// Told to stop: no further request is begun.
+    draining: bool,
+}
+
+impl<R> Machine<R> {
+    /// A connection that was accepted at `now`. Its first head must come within the header time.
+    pub(crate) fn new(now: Instant, limits: &Limits) -> Self {
+        Self {
+            state: State::Idle,
+            pending: Vec::new(),
+            deadline: now + limits.header,
+            draining: false,
+        }
+    }
+
+    /// When [`on_timeout`](Self::on_timeout) is to be called. Not while sending: how long a client
+    /// may take to take bytes is the driver's to judge.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Whether the connection waits for a request of which nothing has come.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// From now on every reply is the last one.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Bytes have come. They are used or kept: the caller may forget them.
+    pub(crate) fn on_data<P: Responder<Reply = R>>(
+        &mut self,
+        data: &[u8],
+        now: Instant,
+        limits: &Limits,
+        responder: &mut P,
+    ) -> Event<R> {
+        if self.pending.is_empty() {
+            let (consumed, event) = self.advance(data, true, now, limits, responder);
+            self.pending.extend_from_slice(&data[consumed..]);
+            return event;
+        }
+        let seen = self.pending.len();
+        self.pending.extend_from_slice(data);
+        let worth = head::worth_parsing(&self.pending, seen, &HeadLimits::default());
+        self.use_pending(worth, now, limits, responder)
+    }
+
+    /// The interim response is out.
+    pub(crate) fn on_interim_sent<P: Responder<Reply = R>>(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        responder: &mut P,
+    ) -> Event<R> {
+        self.use_pending(true, now, limits, responder)
+    }
+
+    /// The reply is out, whole.
+    pub(crate) fn on_sent<P: Responder<Reply = R>>(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        responder: &mut P,
+    ) -> Event<R> {
+        let persist = matches!(self.state, State::Sending { persist: true });
+        if !persist || self.draining {
+            return Event::Close(Closing::AfterReply);
+        }
+        self.state = State::Idle;
+        self.deadline = now + limits.idle;
+        if self.pending.is_empty() {
+            return Event::Read;
+        }
+        self.use_pending(true, now, limits, responder)
+    }
+
+    /// The deadline has passed.
+    pub(crate) fn on_timeout<P: Responder<Reply = R>>(&mut self, responder: &mut P) -> Event<R> {
+        let why = match self.state {
+            State::Idle | State::Sending { .. } => return Event::Close(Closing::Idle),
+            State::Head => "the request head took too long",
+            State::Body { .. } => "the request body took too long",
+        };
+        self.state = State::Sending { persist: false };
+        let refusal = Refusal { status: Status::REQUEST_TIMEOUT, why };
+        Event::Send(responder.refuse(&refusal, None))
+    }
+
+    fn use_pending<P: Responder<Reply = R>>(
+        &mut self,
+        worth_parsing: bool,
+        now: Instant,
+        limits: &Limits,
+        responder: &mut P,
+    ) -> Event<R> {
+        let data = std::mem::take(&mut self.pending);
+        let (consumed, event) = self.advance(&data, worth_parsing, now, limits, responder);
+        if consumed < data.len() {
+            self.pending = data;
+            self.pending.drain(..consumed);
+        }
+        event
+    }
+
+    /// Takes what it can from `data` until there is something to do. Says how much it took.
+    fn advance<P: Responder<Reply = R>>(
+        &mut self,
+        data: &[u8],
+        worth_parsing: bool,
+        now: Instant,
+        limits: &Limits,
+        responder: &mut P,
+    ) -> (usize, Event<R>) {
+        match &mut self.state {
+            State::Idle | State::Head => {
+                self.advance_head(data, worth_parsing, now, limits, responder)
+            }
+            State::Body { drain, .. } => match drain.feed(data) {
+                Ok(fed) if fed.done => {
+                    let State::Body { reply, persist, .. } =
+                        std::mem::replace(&mut self.state, State::Idle)
+                    else {
+                        unreachable!("it was the body a line ago")
+                    };
+                    self.state = State::Sending { persist };
+                    (fed.consumed, Event::Send(reply))
+                }
+                Ok(fed) => (fed.consumed, Event::Read),
+                Err(refusal) => self.refuse(data.len(), &refusal, None, responder),
+            },
+            // Nothing is read while a reply is on its way; what comes with its request waits.
+            State::Sending { .. } => (0, Event::Read),
+        }
+    }
+
+    fn advance_head<P: Responder<Reply = R>>(
+        &mut self,
+        data: &[u8],
+        worth_parsing: bool,
+        now: Instant,
+        limits: &Limits,
+        responder: &mut P,
+    ) -> (usize, Event<R>) {
+        let parsed = if worth_parsing {
+            head::parse(data, &HeadLimits::default())
+        } else {
+            Ok(Parsed::Partial)
+        };
+        match parsed {
+            Ok(Parsed::Partial) => {
+                if self.is_idle() && !data.is_empty() {
+                    self.state = State::Head;
+                    self.deadline = self.deadline.min(now + limits.header);
+                }
+                (0, Event::Read)
+            }
+            Ok(Parsed::Complete { head, consumed }) => {
+                let (used, event) =
+                    self.begin(&head, &data[consumed..], now + limits.body, limits, responder);
+                (consumed + used, event)
+            }
+            Err(refusal) => self.refuse(data.len(), &refusal, None, responder),
+        }
+    }
+
+    /// A head is complete. `rest` is what came with it: its body, or the next request.
+    fn begin<P: Responder<Reply = R>>(
+        &mut self,
+        head: &Head<'_>,
+        rest: &[u8],
+        body_deadline: Instant,
+        limits: &Limits,
+        responder: &mut P,
+    ) -> (usize, Event<R>) {
+        let persist = head.keep_alive && !self.draining;
+        if head.framing == Framing::None {
+            self.state = State::Sending { persist };
+            return (0, Event::Send(responder.answer(head, persist)));
+        }
+        // A client that waits to be asked for its body is not asked for one that nobody wants.
+        let unwanted = !matches!(head.method, Method::Get | Method::Head | Method::Options);
+        if head.expect_continue && unwanted {
+            self.state = State::Sending { persist: false };
+            return (0, Event::Send(responder.answer(head, false)));
+        }
+        let mut drain = match Drain::new(head.framing, limits.max_body) {
+            Ok(drain) => drain,
+            Err(refusal) => return self.refuse(rest.len(), &refusal, Some(head), responder),
+        };
+        let fed = match drain.feed(rest) {
+            Ok(fed) => fed,
+            Err(refusal) => return self.refuse(rest.len(), &refusal, Some(head), responder),
+        };
+        let reply = responder.answer(head, persist);
+        if fed.done {
+            self.state = State::Sending { persist };
+            return (fed.consumed, Event::Send(reply));
+        }
+        self.state = State::Body { drain, reply: responder.keep(reply), persist };
+        self.deadline = body_deadline;
+        let event = if head.expect_continue && rest.is_empty() {
+            Event::Interim(CONTINUE)
+        } else {
+            Event::Read
+        };
+        (fed.consumed, event)
+    }
+
+    fn refuse<P: Responder<Reply = R>>(
+        &mut self,
+        used: usize,
+        refusal: &Refusal,
+        head: Option<&Head<'_>>,
+        responder: &mut P,
+    ) -> (usize, Event<R>) {
+        self.state = State::Sending { persist: false };
+        (used, Event::Send(responder.refuse(refusal, head)))
+    }
+
+    /// Bytes of memory that this connection holds beside its own size.
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.pending.capacity()
+    }
+}
+
+/// How long a client that has been told goodbye may go on sending, and how much.
+pub(crate) const LINGER: Duration = Duration::from_secs(5);
+/// See [`LINGER`], in bytes.
+pub(crate) const LINGER_BYTES: usize = 1 << 20;

@@ -1,0 +1,210 @@
+//! The site: turns a request into a reply. All that it decides about HTTP, `sendrail-http` decides.
+
+mod file;
+pub(crate) mod hot;
+pub(crate) mod listing;
+mod plain;
+pub(crate) mod reply;
+
+use crate::{clock::Clock, config::Config, connection::machine::Responder, log::Record};
+use bytes::Bytes;
+use hot::Hot;
+use listing::ListingJob;
+use reply::{Reply, Source};
+use sendrail_files::{CacheOptions, Entry, Found, OpenError, OpenFileCache, Order};
+use sendrail_http::{
+    head::{Head, Method, Refusal, Version},
+    negotiate::prefers_json,
+    redirect::directory_redirect,
+    status::Status,
+    target::{PathTarget, Target, resolve},
+};
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
+
+/// One worker's view of what is served: its open files, and a buffer to render in.
+#[derive(Debug)]
+pub(crate) struct Site {
+    config: Arc<Config>,
+    cache: OpenFileCache<Hot>,
+    scratch: Vec<u8>,
+    joined: Vec<u8>,
+    boundary: u128,
+    pub(crate) clock: Clock,
+}
+
+impl Site {
+    pub(crate) fn new(config: Arc<Config>) -> Self {
+        let options =
+            CacheOptions { entries: config.files.open_files, valid: config.files.open_files_valid };
+        Self {
+            cache: OpenFileCache::new(Arc::clone(&config.root), options),
+            config,
+            scratch: Vec::with_capacity(1024),
+            joined: Vec::new(),
+            boundary: seed(),
+            clock: Clock::new(),
+        }
+    }
+
+    /// The head of the reply that was made last, if its source is [`Source::Scratch`].
+    pub(crate) fn scratch(&self) -> &[u8] {
+        &self.scratch
+    }
+
+    /// Gives up open files that nobody asks for any more, so that deleted ones free their space.
+    pub(crate) fn tidy(&mut self) {
+        const IDLE: std::time::Duration = std::time::Duration::from_mins(1);
+        self.cache.release_idle(self.clock.now(), IDLE);
+    }
+
+    fn reply(&mut self, head: &Head<'_>, persist: bool) -> Reply {
+        let target = match head.method {
+            Method::Unknown(_) => {
+                return self.error(
+                    Status::NOT_IMPLEMENTED,
+                    "this method is not known here",
+                    &[],
+                    head,
+                    persist,
+                );
+            }
+            Method::Known(_) => {
+                let why = "files are only read here";
+                return self.error(Status::METHOD_NOT_ALLOWED, why, &[plain::ALLOW], head, persist);
+            }
+            _ => match resolve(&head.method, head.target) {
+                Ok(target) => target,
+                Err(refusal) => return self.error(refusal.status, refusal.why, &[], head, persist),
+            },
+        };
+        match (target, head.method) {
+            (_, Method::Options) | (Target::Server, _) => self.options(head, persist),
+            (Target::Path(target), _) => match self.find(&target, head, persist) {
+                Ok(reply) => reply,
+                Err(error) => self.open_error(&error, head, persist),
+            },
+        }
+    }
+
+    fn find(
+        &mut self,
+        target: &PathTarget<'_>,
+        head: &Head<'_>,
+        persist: bool,
+    ) -> Result<Reply, OpenError> {
+        let entry = self.cache.lookup(&target.path, self.clock.now())?;
+        match entry.found() {
+            Found::File(_) if target.directory => Err(OpenError::NotFound),
+            Found::File(_) => Ok(self.file(&target.path, entry, head, persist)),
+            Found::Directory(_) if !target.directory => {
+                let location = directory_redirect(target.raw_path, target.query);
+                Ok(self.redirect(&location, head, persist))
+            }
+            Found::Directory(directory) => {
+                if let Some((path, index)) = self.index(&target.path)? {
+                    let reply = self.file(&path, index, head, persist);
+                    self.joined = path;
+                    return Ok(reply);
+                }
+                if !self.config.files.listing {
+                    return Err(OpenError::Forbidden { why: "listings are off" });
+                }
+                let job = ListingJob {
+                    directory: directory.clone(),
+                    shown_path: String::from_utf8_lossy(&target.path).into_owned(),
+                    order: Order::from_query(target.query),
+                    json: prefers_json(&head.fields.accept),
+                    head_only: head.method == Method::Head,
+                    persist,
+                    version: head.version,
+                };
+                Ok(Reply {
+                    status: Status::OK,
+                    head_len: 0,
+                    source: Source::Listing(Box::new(job)),
+                    record: None,
+                })
+            }
+        }
+    }
+
+    /// The index file of a directory, with its path.
+    #[allow(clippy::type_complexity)] // a path and what is there; a name for the pair says no more
+    fn index(&mut self, path: &[u8]) -> Result<Option<(Vec<u8>, Rc<Entry<Hot>>)>, OpenError> {
+        let mut joined = std::mem::take(&mut self.joined);
+        for name in &self.config.files.index {
+            joined.clear();
+            if !path.is_empty() {
+                joined.extend_from_slice(path);
+                joined.push(b'/');
+            }
+            joined.extend_from_slice(name.as_bytes());
+            match self.cache.lookup(&joined, self.clock.now()) {
+                Ok(entry) if matches!(entry.found(), Found::File(_)) => {
+                    return Ok(Some((joined, entry)));
+                }
+                Ok(_) | Err(OpenError::NotFound | OpenError::NameTooLong) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_boundary(&mut self) -> u128 {
+        // A boundary need not be secret, only absent from what it separates: 128 bits that no
+        // file holds by chance, and a different one each time.
+        self.boundary = self.boundary.wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645) + 1;
+        self.boundary
+    }
+}
+
+/// Answers for one peer.
+pub(crate) struct ForPeer<'a> {
+    pub(crate) site: &'a mut Site,
+    pub(crate) peer: SocketAddr,
+    /// Whether there is an access log.
+    pub(crate) logged: bool,
+}
+
+impl Responder for ForPeer<'_> {
+    type Reply = Reply;
+
+    fn answer(&mut self, head: &Head<'_>, persist: bool) -> Reply {
+        let mut reply = self.site.reply(head, persist);
+        if self.logged {
+            reply.record = Some(Box::new(Record::of(head, self.peer, &self.site.clock)));
+        }
+        reply
+    }
+
+    fn refuse(&mut self, refusal: &Refusal, head: Option<&Head<'_>>) -> Reply {
+        let version = head.map_or(Version::Http11, |head| head.version);
+        let no_body = head.is_some_and(|head| head.method == Method::Head);
+        let mut reply =
+            self.site.error_page(refusal.status, refusal.why, &[], version, no_body, false);
+        if self.logged {
+            let clock = &self.site.clock;
+            reply.record = Some(Box::new(head.map_or_else(
+                || Record::unreadable(self.peer, clock),
+                |head| Record::of(head, self.peer, clock),
+            )));
+        }
+        reply
+    }
+
+    fn keep(&mut self, mut reply: Reply) -> Reply {
+        reply.source = match reply.source {
+            Source::Scratch(chain) => {
+                Source::Owned(Bytes::copy_from_slice(&self.site.scratch), chain)
+            }
+            other => other,
+        };
+        reply
+    }
+}
+
+/// Randomness for multipart boundaries: the keys the standard library seeds its hash maps with.
+fn seed() -> u128 {
+    use std::hash::{BuildHasher, RandomState};
+    u128::from(RandomState::new().hash_one(0)) << 64 | u128::from(RandomState::new().hash_one(1))
+}

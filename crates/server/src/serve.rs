@@ -1,0 +1,151 @@
+//! `sendrail serve`: brings the rooms together, starts the workers, and obeys signals.
+
+use crate::{
+    announce,
+    config::{Config, Problem},
+    listen, log,
+    shutdown::{Commander, Order},
+    worker::{Shared, Worker},
+};
+use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
+
+/// Serves until a signal says to stop.
+///
+/// # Errors
+///
+/// What keeps the server from starting, or the first worker that failed.
+pub fn run(config: Config) -> Result<(), Problem> {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
+        )
+        .init();
+    let config = Arc::new(config);
+    let (bound, per_worker) = listen::bind(&config.listen, config.workers)?;
+    let (log, log_thread) = log::start(&config.access_log)?.unzip();
+    announce::announce(&config, &bound);
+
+    let commander = Commander::new();
+    let shared = Arc::new(Shared::new());
+    let mut workers = Vec::new();
+    for (number, listeners) in per_worker.into_iter().enumerate() {
+        let (config, shared, log) = (Arc::clone(&config), Arc::clone(&shared), log.clone());
+        let orders = commander.orders();
+        let (ended, end) = oneshot::channel::<()>();
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
+                let _ended = ended; // dropped when the worker returns or panics
+                Worker::run(config, shared, log, listeners, orders)
+            })
+            .map_err(|error| Problem::new(format!("cannot start a worker's thread: {error}")))?;
+        workers.push((thread, end));
+    }
+    let (threads, ends): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
+    command(&config, &commander, &shared, log.as_ref(), ends)?;
+    drop(log);
+    let failed = threads.into_iter().find_map(failure);
+    if let Some(thread) = log_thread {
+        let _ = thread.join(); // writes what is left; it never fails, it counts
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Waits for signals, and for the workers to end.
+fn command(
+    config: &Config,
+    commander: &Commander,
+    shared: &Shared,
+    log: Option<&log::LogHandle>,
+    ends: Vec<oneshot::Receiver<()>>,
+) -> Result<(), Problem> {
+    let problem = |error: io::Error| Problem::new(format!("cannot wait for signals: {error}"));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(problem)?;
+    runtime.block_on(async {
+        let mut signals = Signals::new().map_err(problem)?;
+        let mut all_ended = std::pin::pin!(async {
+            for end in ends {
+                let _ = end.await;
+            }
+        });
+        loop {
+            tokio::select! {
+                () = &mut all_ended => return Ok(()), // every worker failed: each has said why
+                told = signals.next() => match (told, log) {
+                    (Told::Stop, _) => break,
+                    (Told::Reopen, Some(log)) => log.reopen(),
+                    (Told::Reopen, None) => {}
+                },
+            }
+        }
+        let open = shared.connections();
+        tracing::info!(
+            connections = open,
+            "stopping: finishing what is being sent, within {:?}",
+            config.drain_timeout
+        );
+        commander.give(Order::Drain);
+        tokio::select! {
+            () = &mut all_ended => {}
+            () = tokio::time::sleep(config.drain_timeout) => commander.give(Order::Stop),
+            () = signals.stop() => commander.give(Order::Stop),
+        }
+        // Stopping takes no time of its own; a worker that sleeps on a dead disk is not waited for.
+        let _ = tokio::time::timeout(Duration::from_secs(5), &mut all_ended).await;
+        Ok(())
+    })
+}
+
+/// What a signal means.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Stop,
+    Reopen,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reopen,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+}
+
+fn failure(thread: JoinHandle<io::Result<()>>) -> Option<Problem> {
+    if !thread.is_finished() {
+        tracing::warn!("a worker still sleeps on its disk: leaving it behind");
+        return None;
+    }
+    match thread.join() {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(Problem::new(format!("a worker failed: {error}"))),
+        Err(_) => Some(Problem::new("a worker panicked: please report this with the lines above")),
+    }
+}

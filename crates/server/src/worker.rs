@@ -1,0 +1,275 @@
+//! A worker: one thread, one event loop, and all that its connections share without a lock.
+
+use crate::{
+    config::Config,
+    connection::{drive, slot::Slot},
+    listen::Listeners,
+    log::{End, LogBuffer, LogHandle, Record},
+    respond::Site,
+    shutdown::{Order, Orders},
+};
+use sendrail_http::status::Status;
+use sendrail_transfer::Receipt;
+use slab::Slab;
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+
+/// The read buffer in bytes. One for all connections of a worker, so that it stays in the L1 cache:
+/// a buffer per connection costs 16 % at 512 connections. A head is 16 KiB at the most.
+const READ_BUFFER: usize = 16 << 10;
+
+/// How often deadlines are looked at. A deadline is kept to within this much.
+const SWEEP: Duration = Duration::from_millis(250);
+
+/// Threads that may sleep on the disk, per worker.
+const DISK_THREADS: usize = 16;
+
+/// What all workers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    connections: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self { connections: AtomicUsize::new(0) }
+    }
+
+    /// Connections that are open now.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// What the connections of one worker share.
+pub(crate) struct Worker {
+    pub(crate) config: Arc<Config>,
+    pub(crate) site: RefCell<Site>,
+    pub(crate) read_buffer: RefCell<Box<[u8]>>,
+    shared: Arc<Shared>,
+    log: Option<RefCell<LogBuffer>>,
+    slots: RefCell<Slab<Rc<Slot>>>,
+    swept_at: Cell<Instant>,
+    phase: Cell<Order>,
+    emptied: Notify,
+    filled: Notify,
+}
+
+impl Worker {
+    /// Runs until it is told to stop and its connections have ended, or the drain time is over.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses an event loop (`epoll_create1(2)`), or a listener does not fit into it.
+    pub(crate) fn run(
+        config: Arc<Config>,
+        shared: Arc<Shared>,
+        log: Option<LogHandle>,
+        listeners: Listeners,
+        orders: Orders,
+    ) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(DISK_THREADS)
+            .thread_name("disk")
+            .build_local(tokio::runtime::LocalOptions::default())?;
+        let format = config.log_format;
+        let worker = Rc::new(Self {
+            site: RefCell::new(Site::new(Arc::clone(&config))),
+            config,
+            read_buffer: RefCell::new(vec![0; READ_BUFFER].into()),
+            shared,
+            log: log.map(|handle| RefCell::new(LogBuffer::new(format, handle))),
+            slots: RefCell::new(Slab::new()),
+            swept_at: Cell::new(Instant::now()),
+            phase: Cell::new(Order::Run),
+            emptied: Notify::new(),
+            filled: Notify::new(),
+        });
+        let done = runtime.block_on(Rc::clone(&worker).work(listeners, orders));
+        // A thread that sleeps on a dead disk must not keep the process alive.
+        runtime.shutdown_background();
+        done
+    }
+
+    async fn work(self: Rc<Self>, listeners: Listeners, mut orders: Orders) -> io::Result<()> {
+        let mut accepting = Vec::new();
+        for listener in listeners {
+            let listener = TcpListener::from_std(listener)?;
+            accepting.push(tokio::task::spawn_local(Rc::clone(&self).accept(listener)));
+        }
+        let sweeping = tokio::task::spawn_local(Rc::clone(&self).sweep());
+        orders.wait_for(Order::Drain).await;
+        accepting.iter().for_each(tokio::task::JoinHandle::abort);
+        for task in accepting {
+            let _ = task.await; // the listener is closed when its task is gone
+        }
+        self.enter_phase(Order::Drain);
+        tokio::select! {
+            () = self.empty() => {}
+            () = orders.wait_for(Order::Stop) => {
+                let left = self.slots.borrow().len();
+                tracing::warn!(connections = left, "closing what is left, unfinished");
+                self.enter_phase(Order::Stop);
+                // A connection whose window is with a slow disk cannot be reached.
+                let _ = tokio::time::timeout(Duration::from_secs(1), self.empty()).await;
+            }
+        }
+        sweeping.abort();
+        Ok(())
+    }
+
+    fn enter_phase(&self, phase: Order) {
+        self.phase.set(phase);
+        self.slots.borrow().iter().for_each(|(_, slot)| slot.wake());
+    }
+
+    /// Waits until there is no connection.
+    async fn empty(&self) {
+        while !self.slots.borrow().is_empty() {
+            self.emptied.notified().await;
+        }
+    }
+
+    async fn accept(self: Rc<Self>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                // Of one connection, gone before it was accepted: accept(2) says to try again.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept connections; trying again in 100 ms");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
+            Content-Length: 0\r\nConnection: close\r\n\r\n";
+        if self.shared.connections.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections {
+            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+            let _ = stream.try_write(BUSY);
+            return;
+        }
+        // Without it Nagle holds back the last packet of a response for the client's delayed ACK.
+        let _ = stream.set_nodelay(true);
+        tokio::task::spawn_local(drive(Rc::clone(self), stream, peer));
+    }
+
+    /// Looks at the deadlines of all connections, and does what is due now and then.
+    async fn sweep(self: Rc<Self>) {
+        const TIDY_EVERY: u32 = 40; // sweeps, so every ten seconds
+        let mut sweeps = 0_u32;
+        loop {
+            if self.slots.borrow().is_empty() {
+                self.flush_log();
+                self.filled.notified().await; // nobody here: sleep without waking up
+            }
+            tokio::time::sleep(SWEEP).await;
+            let now = Instant::now();
+            self.swept_at.set(now);
+            for (_, slot) in self.slots.borrow().iter() {
+                if slot.is_over(now) {
+                    slot.wake();
+                }
+            }
+            self.flush_log();
+            sweeps = sweeps.wrapping_add(1);
+            if sweeps.is_multiple_of(TIDY_EVERY) {
+                let mut site = self.site.borrow_mut();
+                site.clock.tick();
+                site.tidy();
+            }
+        }
+    }
+
+    fn flush_log(&self) {
+        if let Some(log) = &self.log {
+            log.borrow_mut().flush();
+        }
+    }
+
+    /// Takes a connection in.
+    pub(crate) fn enter(&self, deadline: Instant) -> (usize, Rc<Slot>) {
+        let slot = Rc::new(Slot::new(deadline));
+        let mut slots = self.slots.borrow_mut();
+        if slots.is_empty() {
+            self.filled.notify_one();
+        }
+        (slots.insert(Rc::clone(&slot)), slot)
+    }
+
+    /// Lets a connection go.
+    pub(crate) fn leave(&self, key: usize) {
+        let mut slots = self.slots.borrow_mut();
+        slots.remove(key);
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if slots.is_empty() {
+            slots.shrink_to_fit();
+            self.emptied.notify_one();
+        }
+    }
+
+    /// The time of the last sweep: a deadline before it has passed.
+    pub(crate) fn swept_at(&self) -> Instant {
+        self.swept_at.get()
+    }
+
+    /// Whether the server takes no more requests.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.phase.get() >= Order::Drain
+    }
+
+    /// Whether it does not even finish what it is sending.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.phase.get() >= Order::Stop
+    }
+
+    /// Whether there is an access log.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Logs a finished request.
+    pub(crate) fn log(
+        &self,
+        record: &Record,
+        status: Status,
+        head_len: u64,
+        receipt: &Receipt,
+        end: End,
+    ) {
+        if let Some(log) = &self.log {
+            log.borrow_mut().write(record, status, head_len, receipt, end);
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::TimedOut
+    )
+}

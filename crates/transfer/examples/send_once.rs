@@ -1,0 +1,60 @@
+//! One transfer by a method of your choice, to be watched from outside:
+//!
+//! ```text
+//! nc -l 7004 >/dev/null &
+//! strace -f target/debug/examples/send_once 127.0.0.1:7004 Cargo.toml sendfile blocking
+//! ```
+//!
+//! The transfer's own system calls stand between two calls of getppid(2). The last line tells the
+//! receipt, and how many SIGUSR1 have arrived: the tests `receipts_match_strace` and
+//! `interrupted_calls` read it.
+
+use sendrail_transfer::{Chain, FileRange, Options, blocking};
+use signal_hook::{consts::SIGUSR1, low_level};
+use std::{
+    env,
+    fs::File,
+    net::TcpStream,
+    os::unix::process::parent_id,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [address, path, method, mode] = &arguments[..] else {
+        return Err("usage: send_once ADDRESS FILE METHOD blocking|blocking-timeout|non-blocking".into());
+    };
+    let signals = count_signals()?;
+    let file = Arc::new(File::open(path)?);
+    let len = file.metadata()?.len();
+    let mut chain = Chain::new();
+    chain.push_bytes("a head, ");
+    chain.push_file(FileRange::new(Arc::clone(&file), 0, len));
+    let socket = TcpStream::connect(address)?;
+    socket.set_nonblocking(mode == "non-blocking")?;
+    // Under a time limit Linux says EINTR to interrupted sends even where the handler asks for
+    // SA_RESTART (signal(7)).
+    let send_timeout = (mode == "blocking-timeout").then_some(Duration::from_secs(60));
+    let method = Some(method.parse()?);
+    let options = Options { method, send_timeout, ..Options::default() };
+
+    parent_id();
+    let result = blocking::send(&socket, chain, options);
+    parent_id();
+    let receipt = result?;
+    println!("bytes={} {receipt} signals={}", receipt.bytes, signals.load(Ordering::Relaxed));
+    Ok(())
+}
+
+fn count_signals() -> Result<Arc<AtomicU64>, std::io::Error> {
+    let count = Arc::new(AtomicU64::new(0));
+    // The safe half of signal-hook has flags and channels, no counter.
+    let flag = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    signal_hook::flag::register_usize(SIGUSR1, Arc::clone(&flag), 1)?;
+    let _ = low_level::signal_name(SIGUSR1);
+    Ok(count)
+}
