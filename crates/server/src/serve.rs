@@ -48,8 +48,12 @@ pub fn run(config: Config) -> Result<(), Problem> {
         workers.push((thread, end));
     }
     let (threads, ends): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
-    command(&config, &commander, &shared, log.as_ref(), ends)?;
+    let ended = command(&config, &commander, &shared, log.as_ref(), ends)?;
     drop(log);
+    if ended == Ended::NotAll {
+        tracing::warn!("a worker still sleeps on its disk: leaving it behind");
+        return Ok(());
+    }
     let failed = threads.into_iter().find_map(failure);
     if let Some(thread) = log_thread {
         let _ = thread.join(); // writes what is left; it never fails, it counts
@@ -64,7 +68,7 @@ fn command(
     shared: &Shared,
     log: Option<&log::LogHandle>,
     ends: Vec<oneshot::Receiver<()>>,
-) -> Result<(), Problem> {
+) -> Result<Ended, Problem> {
     let problem = |error: io::Error| Problem::new(format!("cannot wait for signals: {error}"));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(problem)?;
@@ -77,7 +81,7 @@ fn command(
         });
         loop {
             tokio::select! {
-                () = &mut all_ended => return Ok(()), // every worker failed: each has said why
+                () = &mut all_ended => return Ok(Ended::All), // every worker failed
                 told = signals.next() => match (told, log) {
                     (Told::Stop, _) => break,
                     (Told::Reopen, Some(log)) => log.reopen(),
@@ -93,14 +97,22 @@ fn command(
         );
         commander.give(Order::Drain);
         tokio::select! {
-            () = &mut all_ended => {}
-            () = tokio::time::sleep(config.drain_timeout) => commander.give(Order::Stop),
-            () = signals.stop() => commander.give(Order::Stop),
+            () = &mut all_ended => return Ok(Ended::All),
+            () = tokio::time::sleep(config.drain_timeout) => {}
+            () = signals.stop() => {}
         }
+        commander.give(Order::Stop);
         // Stopping takes no time of its own; a worker that sleeps on a dead disk is not waited for.
-        let _ = tokio::time::timeout(Duration::from_secs(5), &mut all_ended).await;
-        Ok(())
+        let in_time = tokio::time::timeout(Duration::from_secs(5), &mut all_ended).await;
+        Ok(if in_time.is_ok() { Ended::All } else { Ended::NotAll })
     })
+}
+
+/// How the workers ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    All,
+    NotAll,
 }
 
 /// What a signal means.
@@ -139,10 +151,6 @@ impl Signals {
 }
 
 fn failure(thread: JoinHandle<io::Result<()>>) -> Option<Problem> {
-    if !thread.is_finished() {
-        tracing::warn!("a worker still sleeps on its disk: leaving it behind");
-        return None;
-    }
     match thread.join() {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(Problem::new(format!("a worker failed: {error}"))),

@@ -37,8 +37,9 @@ struct Range {
 ///
 /// A page that the range only touches counts whole. So does one that is **still being read** from the disk: a send would
 /// wait for it, though it is counted as cached ([`resident_pages`](crate::mincore::resident_pages) and `RWF_NOWAIT` tell
-/// the difference). Costs about 0.15 µs per megabyte cached in large folios, and fifteen
-/// times that in folios of one page.
+/// the difference).
+///
+/// Costs about 0.15 µs per megabyte cached in large folios, and fifteen times that in folios of one page.
 ///
 /// `ENOSYS`: an older kernel, or hidden by a sandbox. `EPERM`: the caller neither owns the file nor may write to it (what
 /// is cached would tell about others' reading). `EOPNOTSUPP`: hugetlbfs. In each case

@@ -46,6 +46,10 @@ mod tests {
 
     #[test]
     fn the_soft_limit_becomes_the_hard_one() {
+        let hard = getrlimit(Resource::Nofile).maximum;
+        // One less, so that the other tests of this process do not miss it.
+        let lowered = hard.map_or(Some(4096), |hard| Some(hard - 1));
+        setrlimit(Resource::Nofile, Rlimit { current: lowered, maximum: hard }).unwrap();
         let raised = raise_open_files().unwrap();
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current, limit.maximum);

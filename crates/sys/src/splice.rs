@@ -154,6 +154,12 @@ mod tests {
         assert_eq!(pipe.capacity(), 256 * 1024);
         assert_eq!(pipe.system_calls(), 2);
         assert!(Pipe::with_capacity(0).unwrap().capacity() > 0);
+        for end in [pipe.read_end(), pipe.write_end()] {
+            let inherited = rustix::io::fcntl_getfd(end).unwrap();
+            assert!(inherited.contains(rustix::io::FdFlags::CLOEXEC));
+            let blocking = rustix::fs::fcntl_getfl(end).unwrap();
+            assert!(blocking.contains(rustix::fs::OFlags::NONBLOCK));
+        }
     }
 
     #[test]
@@ -166,7 +172,8 @@ mod tests {
             sets.effective.remove(CapabilitySet::SYS_RESOURCE);
             set_capabilities(None, sets).unwrap();
             let pipe = Pipe::with_capacity(limit * 8).unwrap();
-            if pipe.capacity() < limit {
+            let refused = rustix::pipe::fcntl_setpipe_size(pipe.write_end(), limit).is_err();
+            if pipe.capacity() < limit && refused {
                 eprintln!("skipped: this user's pipes already hold more than pipe-user-pages-soft");
                 return;
             }

@@ -212,4 +212,9 @@ mod tests {
             None => eprintln!("skipped: STATX_DIOALIGN is not answered here"),
         }
     }
+    #[test]
+    fn a_file_system_that_does_not_say_gives_none() {
+        let status = File::open("/proc/self/status").unwrap();
+        assert_eq!(direct_alignment(status.as_fd()).unwrap(), None);
+    }
 }

@@ -5,6 +5,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
 
 use crate::statfs::FileSystem;
 
@@ -48,4 +52,24 @@ pub(crate) fn receive(socket: &mut impl Read, len: usize) -> Vec<u8> {
 /// The errno of a call that must have failed.
 pub(crate) fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
     result.unwrap_err().raw_os_error().unwrap()
+}
+
+/// Memory that counts how often it was freed.
+struct Counted(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Such memory, as a buffer to send.
+pub(crate) fn counted(bytes: Vec<u8>, freed: &Arc<AtomicUsize>) -> Bytes {
+    Bytes::from_owner(Counted(bytes, freed.clone()))
 }

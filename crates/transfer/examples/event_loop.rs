@@ -17,8 +17,6 @@ use std::{
 struct Client {
     socket: TcpStream,
     transfer: Transfer,
-    /// The socket was full: only poll(2) can say when to go on.
-    waits: bool,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,30 +33,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         poll(&mut descriptors, None)?;
         let ready: Vec<bool> = descriptors.iter().map(|fd| !fd.revents().is_empty()).collect();
 
-        for (client, ready) in clients.iter_mut().zip(&ready[1..]) {
-            client.waits &= !ready;
-        }
-        clients.retain_mut(|client| client.waits || goes_on(client));
+        let mut takes_more = ready[1..].iter();
+        clients
+            .retain_mut(|client| !takes_more.next().is_some_and(|ready| *ready) || goes_on(client));
         if ready[0] {
             let (socket, _) = listener.accept()?;
             socket.set_nonblocking(true)?;
             let mut chain = Chain::new();
             chain.push_file(FileRange::new(Arc::clone(&file), 0, len));
             let transfer = Transfer::new(chain, Options::default());
-            clients.push(Client { socket, transfer, waits: false });
+            clients.push(Client { socket, transfer });
         }
     }
 }
 
-/// One step for one client; whether there is more to do for it.
+/// One step for a client whose socket takes more; whether there is more to do for it.
 fn goes_on(client: &mut Client) -> bool {
     // A server with many clients says MustNotWait, and takes WaitDisk to a pool of threads.
     match client.transfer.step(&client.socket, Disk::MayWait) {
-        Step::Yield | Step::WaitDisk => return true,
-        Step::WaitSocket => {
-            client.waits = true;
-            return true;
-        }
+        Step::Yield | Step::WaitSocket | Step::WaitDisk => return true,
         Step::Done => println!("done: {}", client.transfer.receipt()),
         Step::PeerGone(error) => println!("the peer is gone: {error}"),
         Step::Failed(fault) => println!("the file failed: {fault}"),

@@ -11,7 +11,6 @@ use super::{EntryKind, Listing, ListingEntry};
 use crate::directory::Directory;
 use crate::error::OpenError;
 use crate::path::is_hidden;
-use crate::root::Symlinks;
 
 impl Listing {
     /// Reads all names (getdents64) and asks for the facts of each (fstatat).
@@ -53,11 +52,7 @@ fn look_at(directory: &Directory, at_top: bool, name: &CStr) -> Option<Stat> {
     if stat.kind != FileKind::Symlink {
         return Some(stat);
     }
-    let root = directory.root();
-    if root.options().symlinks == Symlinks::Deny {
-        return None;
-    }
-    // From the root, as a request would come: beneath the *directory* is not the question.
+    // From the root, as a request would come, so that the same policy decides.
     let mut path = Vec::new();
     if !at_top {
         path.extend_from_slice(directory.path().to_bytes());
@@ -65,7 +60,7 @@ fn look_at(directory: &Directory, at_top: bool, name: &CStr) -> Option<Stat> {
     }
     path.extend_from_slice(name.to_bytes());
     let path = CString::new(path).expect("parts of C strings have no NUL");
-    let target = root.open_beneath(&path, OpenFlags::PATH).ok()?;
+    let target = directory.root().open_beneath(&path, OpenFlags::PATH).ok()?;
     sys::fstat(target.as_fd()).ok()
 }
 

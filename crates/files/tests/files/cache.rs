@@ -98,8 +98,8 @@ fn each_way_of_changing_a_file_is_seen_after_the_validity() {
         ("rewritten in place", |tree| _ = tree.write("a", "NEW"), "NEW"),
         ("truncated", |tree| _ = tree.write("a", ""), ""),
         ("grown", |tree| _ = tree.write("a", "old and more"), "old and more"),
-        // The time is set back: only ctime tells.
-        ("disguised", |tree| _ = tree.write("a", "NEW").age("a", 100), "NEW"),
+        // As by `cp -p` or a restored archive.
+        ("rewritten and dated back", |tree| _ = tree.write("a", "NEW").age("a", 100), "NEW"),
         ("linked elsewhere", link_b, "bbb"),
     ];
     for (how, change, expected) in changes {

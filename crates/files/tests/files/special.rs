@@ -4,13 +4,16 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
-use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, RenameFlags, fcntl_getfl, makedev, mknodat, renameat_with,
+};
 use rustix::io::Errno;
-use sendrail_files::{FileKind, OpenError, Symlinks};
+use sendrail_files::{FileKind, Found, OpenError, Symlinks};
 
-use crate::tree::Tree;
+use crate::tree::{StopOnDrop, Tree, contents};
 
 /// Sees every open of one file, by whomever; O_PATH is none (open(2): "the file itself is not
 /// opened").
@@ -58,6 +61,36 @@ fn a_fifo_is_not_opened() {
     let root = tree.root(Symlinks::SameRoot);
     assert!(matches!(root.find(b"fifo/beneath"), Err(OpenError::NotFound)));
     assert_eq!(watch.opens(), 0);
+}
+
+/// Between the look and the open, the name may be given to a FIFO; O_NONBLOCK is what keeps the
+/// open from waiting for a writer then.
+#[test]
+fn a_fifo_that_takes_the_name_at_the_last_moment() {
+    let tree = Tree::new();
+    tree.write("flip", "a file");
+    mknodat(CWD, tree.at("other"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let root = tree.root(Symlinks::SameRoot);
+    let Found::File(file) = root.find(b"flip").unwrap() else { panic!("a file") };
+    assert!(fcntl_getfl(&file).unwrap().contains(OFlags::NONBLOCK));
+
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                renameat_with(CWD, tree.at("flip"), CWD, tree.at("other"), RenameFlags::EXCHANGE)
+                    .unwrap();
+            }
+        });
+        let _stop = StopOnDrop(&stop);
+        for _ in 0..3000 {
+            match root.find(b"flip") {
+                Ok(found) => assert_eq!(contents(&found), b"a file"),
+                Err(OpenError::NotAFile { kind }) => assert_eq!(kind, FileKind::Fifo),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
 }
 
 /// The watch itself can fail: it must see a plain file being opened.

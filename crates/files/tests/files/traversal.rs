@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sendrail_files::{Dotfiles, Found, OpenError, Root, RootError, RootOptions, Symlinks};
 
-use crate::tree::{CANARY, Tree, contents, outcome, permissions_bind};
+use crate::tree::{CANARY, StopOnDrop, Tree, contents, outcome, permissions_bind};
 
 #[test]
 fn plain_paths() {
@@ -183,15 +183,6 @@ fn what_cannot_be_a_root_says_why_in_one_line() {
             let line = error.to_string();
             assert!(line.ends_with(end) && !line.contains('\n'), "{line}");
         }
-    }
-}
-
-/// Lets the other thread end when an assertion fails, too.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

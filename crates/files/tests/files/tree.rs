@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use sendrail_files::{Confinement, Dotfiles, Found, OpenError, Root, RootOptions, Symlinks};
@@ -133,4 +134,13 @@ pub(crate) fn permissions_bind(test: &str) -> bool {
         eprintln!("skipped: {test} needs a user whom permissions bind, and this is root");
     }
     !is_root
+}
+
+/// Lets the other thread end when an assertion fails, too.
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

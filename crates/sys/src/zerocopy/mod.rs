@@ -5,25 +5,20 @@
 //! something else meanwhile, *that* would be sent (in retransmissions, long after). A borrowed slice therefore cannot do;
 //! [`ZeroCopySender`] takes owned buffers and keeps each of them until the kernel reports, on the socket's error queue,
 //! that it is done with it.
-#![allow(unsafe_code)] // rustix cannot parse the control messages of the error queue
+#![allow(unsafe_code)] // the memory passed to the kernel must outlive the call
 
-use std::collections::VecDeque;
+mod error_queue;
+mod in_flight;
+
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::event::PollFlags;
 
+use self::in_flight::InFlight;
 use crate::{poll, raw, sockopt};
-
-/// `SO_EE_ORIGIN_ZEROCOPY` of linux/errqueue.h, which libc does not declare.
-const ORIGIN_ZEROCOPY: u8 = 5;
-/// `SO_EE_CODE_ZEROCOPY_COPIED`: the kernel made a copy after all.
-const CODE_COPIED: u8 = 1;
-/// Room for `struct sock_extended_err`, the address that may follow it, and their header.
-const CONTROL: usize = 128;
 
 /// Sends owned buffers with `MSG_ZEROCOPY` on **one** socket and holds them while the kernel needs them.
 ///
@@ -114,7 +109,7 @@ impl ZeroCopySender {
         let mut found = Completions::default();
         while self.in_flight.len() > 0 {
             found.system_calls += 1;
-            match read_report(socket) {
+            match error_queue::read(socket) {
                 Ok(Some(report)) => {
                     found.finished += self.in_flight.finish(report.first, report.last);
                     found.copied |= report.copied;
@@ -156,138 +151,16 @@ impl ZeroCopySender {
     }
 }
 
-/// The kernel's word that the sends `first..=last`, counted from 0 and wrapping, are done with.
-#[derive(Debug)]
-struct Report {
-    first: u32,
-    last: u32,
-    copied: bool,
-}
-
-/// Takes one message off the error queue: `None` if it is about something else, `EAGAIN` if there is none.
-fn read_report(socket: BorrowedFd<'_>) -> io::Result<Option<Report>> {
-    // As u64, so that it is aligned for the header that the kernel puts there.
-    let mut control = [0_u64; CONTROL / 8];
-    // SAFETY: all-zero is a valid `msghdr`: null pointers with lengths of 0.
-    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = CONTROL as _;
-    let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-    // SAFETY: the control buffer lives across the call and is as long as said; there is no other buffer.
-    raw::count(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) })?;
-
-    // SAFETY: the kernel filled in `message`, whose control buffer is still alive and has not moved.
-    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
-    while !header.is_null() {
-        // SAFETY: the macros return only headers that lie within the buffer, and the buffer is aligned for them.
-        let (level, kind, len) =
-            unsafe { ((*header).cmsg_level, (*header).cmsg_type, (*header).cmsg_len as usize) };
-        let about_errors = matches!(
-            (level, kind),
-            (libc::SOL_IP, libc::IP_RECVERR) | (libc::SOL_IPV6, libc::IPV6_RECVERR)
-        );
-        // SAFETY: computes a length.
-        let whole = unsafe { libc::CMSG_LEN(size_of::<libc::sock_extended_err>() as u32) } as usize;
-        if about_errors && len >= whole {
-            // SAFETY: the message is long enough to hold the structure, any bits are a valid one, and `read_unaligned`
-            // asks for no alignment.
-            let error: libc::sock_extended_err = unsafe {
-                libc::CMSG_DATA(header).cast::<libc::sock_extended_err>().read_unaligned()
-            };
-            if error.ee_origin == ORIGIN_ZEROCOPY && error.ee_errno == 0 {
-                return Ok(Some(Report {
-                    first: error.ee_info,
-                    last: error.ee_data,
-                    copied: error.ee_code & CODE_COPIED != 0,
-                }));
-            }
-        }
-        // SAFETY: as for the first header.
-        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
-    }
-    Ok(None)
-}
-
-/// Buffers by the number of the send that used them. Reports may overtake one another, so a buffer in the middle can be
-/// free before those in front of it.
-#[derive(Debug, Default)]
-struct InFlight {
-    /// Number of the send whose buffer is at the front.
-    first: u32,
-    /// `None`: reported, waiting for those in front of it.
-    buffers: VecDeque<Option<Bytes>>,
-    /// How many are not `None`.
-    held: usize,
-}
-
-impl InFlight {
-    fn len(&self) -> usize {
-        self.held
-    }
-
-    fn push(&mut self, buffer: Bytes) {
-        self.buffers.push_back(Some(buffer));
-        self.held += 1;
-    }
-
-    /// Lets go of the sends `first..=last`; returns how many of them were held. Numbers that are not in flight
-    /// (reported twice, or never sent by us) are passed over.
-    fn finish(&mut self, first: u32, last: u32) -> u32 {
-        let mut finished = 0;
-        for (place, slot) in self.buffers.iter_mut().enumerate() {
-            let number = self.first.wrapping_add(place as u32);
-            // On a circle of numbers: is `number` no farther from `first` than `last` is?
-            if number.wrapping_sub(first) <= last.wrapping_sub(first) && slot.take().is_some() {
-                finished += 1;
-            }
-        }
-        while let Some(None) = self.buffers.front() {
-            self.buffers.pop_front();
-            self.first = self.first.wrapping_add(1);
-        }
-        self.held -= finished as usize;
-        finished
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        // See ZeroCopySender: freed memory would be sent as whatever it is used for next.
-        std::mem::forget(std::mem::take(&mut self.buffers));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)] // a test stops at the first thing that fails
 
     use std::os::fd::AsFd;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use proptest::prelude::*;
+    use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::testing::{pattern, receive, tcp_pair};
-
-    /// Memory that counts how often it was freed.
-    struct Counted(Vec<u8>, Arc<AtomicUsize>);
-
-    impl AsRef<[u8]> for Counted {
-        fn as_ref(&self) -> &[u8] {
-            &self.0
-        }
-    }
-
-    impl Drop for Counted {
-        fn drop(&mut self) {
-            self.1.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn counted(bytes: Vec<u8>, freed: &Arc<AtomicUsize>) -> Bytes {
-        Bytes::from_owner(Counted(bytes, freed.clone()))
-    }
+    use crate::testing::{counted, pattern, receive, tcp_pair};
 
     #[test]
     fn a_buffer_is_freed_once_the_kernel_is_done_with_it() {
@@ -380,32 +253,5 @@ mod tests {
         let sent = sender.send(socket.as_fd(), pattern(5000).into(), false).unwrap();
         receive(&mut peer, sent);
         assert!(sender.drain(socket.as_fd(), Duration::from_mins(1)).unwrap());
-    }
-
-    proptest! {
-        /// Against the plainest model: a set of numbers.
-        #[test]
-        fn reports_in_any_order_free_what_they_name(
-            start in prop_oneof![Just(0), Just(u32::MAX - 3), any::<u32>()],
-            sends in 0_u32..20,
-            reports in prop::collection::vec((0_u32..24, 0_u32..6), 0..30),
-        ) {
-            let mut in_flight = InFlight::default();
-            in_flight.first = start;
-            let freed = Arc::default();
-            for _ in 0..sends {
-                in_flight.push(counted(vec![1], &freed));
-            }
-            let mut model: std::collections::BTreeSet<u32> = (0..sends).collect();
-            for (first, extent) in reports {
-                let (before, last) = (model.len(), first + extent);
-                model.retain(|number| !(first..=last).contains(number));
-                let finished =
-                    in_flight.finish(start.wrapping_add(first), start.wrapping_add(last));
-                prop_assert_eq!(finished as usize, before - model.len());
-                prop_assert_eq!(in_flight.len(), model.len());
-                prop_assert_eq!(freed.load(Ordering::SeqCst), sends as usize - model.len());
-            }
-        }
     }
 }

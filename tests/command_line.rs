@@ -1,0 +1,1 @@
+//! Tests to come: command_line.

@@ -1,0 +1,25 @@
+//! What the topics share: a server that is started and stopped, a tree to serve, a raw connection.
+
+#![allow(dead_code)] // each topic uses its part
+
+mod connection;
+mod server;
+mod tree;
+
+pub(crate) use connection::{Connection, Response};
+pub(crate) use server::{Server, eventually};
+pub(crate) use tree::{Tree, bytes};
+
+use std::process::Command;
+
+/// Whether a program that a test needs is there; says so if the test has to be skipped.
+pub(crate) fn has(program: &str) -> bool {
+    let there = Command::new("sh")
+        .args(["-c", &format!("command -v {program} >/dev/null")])
+        .status()
+        .is_ok_and(|status| status.success());
+    if !there {
+        eprintln!("skipped: {program} is not installed");
+    }
+    there
+}

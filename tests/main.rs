@@ -1,0 +1,25 @@
+//! End to end: the real binary, real sockets, real clients, one module per topic.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+#![allow(missing_docs)] // the names of the tests say what they hold
+
+mod harness;
+
+mod clients;
+mod command_line;
+mod conditional;
+mod confinement;
+mod drain;
+mod framing;
+mod limits;
+mod listing;
+mod log;
+mod methods;
+mod negotiation;
+mod pipelining;
+mod range;
+mod receipt;
+mod replaced;
+mod semantics;
+mod slow_clients;
+mod truncation;
