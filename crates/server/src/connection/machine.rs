@@ -291,15 +291,12 @@ impl<R> Machine<R> {
         self.state = State::Sending { persist: false };
         (used, Event::Send(responder.refuse(refusal, head)))
     }
-
-    /// Bytes of memory that this connection holds beside its own size.
-    #[cfg(test)]
-    fn held(&self) -> usize {
-        self.pending.capacity()
-    }
 }
 
 /// How long a client that has been told goodbye may go on sending, and how much.
 pub(crate) const LINGER: Duration = Duration::from_secs(5);
 /// See [`LINGER`], in bytes.
 pub(crate) const LINGER_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests;

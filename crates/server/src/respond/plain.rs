@@ -17,6 +17,10 @@ use sendrail_transfer::Chain;
 /// Methods that are answered on their merits.
 pub(super) const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, OPTIONS");
 
+/// Our own pages hold a style and nothing else; a name that found a way to be markup does nothing.
+const POLICY: (&str, &str) =
+    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+
 const HTML: Option<&str> = Some("text/html; charset=utf-8");
 
 impl Site {
@@ -42,7 +46,8 @@ impl Site {
         persist: bool,
     ) -> Reply {
         let page = error_page(status, why);
-        self.simple(status, HTML, page.into(), extra, version, no_body, persist)
+        let extra: Vec<_> = extra.iter().copied().chain([POLICY]).collect();
+        self.simple(status, HTML, page.into(), &extra, version, no_body, persist)
     }
 
     /// Says what kept a file from being sent. A fault on the side of the files is logged as one:
@@ -63,6 +68,10 @@ impl Site {
             OpenError::TooManyOpenFiles(error) => {
                 tracing::error!(%target, %error, "no descriptor left to open a file");
                 (Status::SERVICE_UNAVAILABLE, "the server is busy", &[("Retry-After", "1")])
+            }
+            // Another program holds a lease on the file (fcntl(2), F_SETLEASE) and was asked for it.
+            OpenError::Io { error, .. } if error.kind() == std::io::ErrorKind::WouldBlock => {
+                (Status::SERVICE_UNAVAILABLE, "the file is in use", &[("Retry-After", "1")])
             }
             other => {
                 tracing::error!(%target, error = %other, "a file could not be opened");
@@ -91,7 +100,7 @@ impl Site {
                 Status::OK,
                 Some(page.content_type),
                 page.content,
-                &[("Vary", "Accept"), ("Cache-Control", "no-cache")],
+                &[("Vary", "Accept"), ("Cache-Control", "no-cache"), POLICY],
                 version,
                 job.head_only,
                 job.persist,
