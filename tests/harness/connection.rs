@@ -63,7 +63,11 @@ impl Connection {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
                 break at + 4;
             }
-            assert!(self.fill(), "closed within a head: {:?}", String::from_utf8_lossy(&self.buffer));
+            assert!(
+                self.fill(),
+                "closed within a head: {:?}",
+                String::from_utf8_lossy(&self.buffer)
+            );
         };
         let head = String::from_utf8(self.buffer.drain(..end).collect()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
