@@ -60,6 +60,27 @@ pub enum Body {
 /// `boundary` is random: it delimits the parts if the answer has several. Allocates only then.
 /// Other methods are the caller's to refuse (405 with [`Method::ALLOW`], 501) or to answer
 /// (OPTIONS), before it opens anything.
+///
+/// ```
+/// use sendrail_http::answer::{Representation, answer};
+/// use sendrail_http::head::{HeadLimits, Parsed, parse};
+/// use sendrail_http::negotiate::Coding;
+/// use sendrail_http::validator::{EntityTag, Strength};
+///
+/// let file = Representation {
+///     len: 500,
+///     modified_seconds: 784_111_777,
+///     modified_is_strong: true,
+///     etag: EntityTag::new(784_111_777, 1, 500, Coding::Identity, Strength::Strong),
+///     content_type: "image/avif",
+///     coding: Coding::Identity,
+///     vary: false,
+///     cache_control: None,
+/// };
+/// let wire = b"GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"2ebc98a1.1-1f4\"\r\n\r\n";
+/// let Ok(Parsed::Complete { head, .. }) = parse(wire, &HeadLimits::default()) else { panic!() };
+/// assert_eq!(answer(&head, &file, 0).status.code(), 304);
+/// ```
 #[inline]
 pub fn answer(head: &Head<'_>, representation: &Representation<'_>, boundary: u128) -> Answer {
     if head.fields.conditional_or_range {

@@ -113,17 +113,22 @@ fn range_is_for_get() {
 }
 
 #[test]
-fn a_file_from_before_1970_can_be_fresh() {
-    let etag = EntityTag::new(-5, 2, 3, Coding::Identity, Strength::Strong);
-    let validators = Validators { etag: &etag, last_modified: -5, last_modified_is_strong: true };
-    let epoch = "Thu, 01 Jan 1970 00:00:00 GMT"; // what was sent as Last-Modified
-    for (name, expected) in [
-        ("If-Modified-Since", Precondition::NotModified),
-        ("If-Unmodified-Since", RANGE),
-        ("If-Range", RANGE),
-    ] {
-        let wire = get_with(&format!("{name}: {epoch}\r\n"));
-        let head = complete(&wire);
-        assert_eq!(evaluate(&head.method, &head.fields, &validators), expected, "{name}");
+fn a_file_from_beyond_the_form_can_be_fresh() {
+    // What is sent as Last-Modified is the nearest date that can be named.
+    for (seconds, sent) in
+        [(-5, "Thu, 01 Jan 1970 00:00:00 GMT"), (i64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT")]
+    {
+        let etag = EntityTag::new(seconds, 2, 3, Coding::Identity, Strength::Strong);
+        let validators =
+            Validators { etag: &etag, last_modified: seconds, last_modified_is_strong: true };
+        for (name, expected) in [
+            ("If-Modified-Since", Precondition::NotModified),
+            ("If-Unmodified-Since", RANGE),
+            ("If-Range", RANGE),
+        ] {
+            let wire = get_with(&format!("{name}: {sent}\r\n"));
+            let head = complete(&wire);
+            assert_eq!(evaluate(&head.method, &head.fields, &validators), expected, "{name}");
+        }
     }
 }

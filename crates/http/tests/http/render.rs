@@ -122,6 +122,10 @@ fn unsatisfiable_and_failed() {
          X-Content-Type-Options: nosniff\r\n\
          \r\n"
     );
+    // There is no content, so no coding of it either.
+    let compressed = Representation { coding: Coding::Gzip, ..example_file() };
+    let head = render("Range: bytes=10000-\r\n", &compressed, &ENVELOPE);
+    assert!(!head.contains("Content-Encoding"), "{head}");
     let head = render("If-Match: \"x\"\r\n", &example_file(), &ENVELOPE);
     assert!(head.starts_with("HTTP/1.1 412 Precondition Failed\r\n"), "{head}");
     assert!(head.contains("\r\nContent-Length: 0\r\n") && !head.contains("ETag"), "{head}");
