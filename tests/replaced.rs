@@ -1,1 +1,164 @@
-//! Tests to come: replaced.
+//! Files that change between requests and during them: replaced, deleted, appended, rewritten.
+
+use crate::harness::{Server, Tree, bytes, eventually, process};
+use std::{
+    fs::{self, File},
+    io::Write,
+};
+
+const METHODS: [&str; 4] = ["copy", "mapped", "sendfile", "splice"];
+
+/// More than sockets and pipes can hold, so that a client that does not read stops the sender.
+const LARGE: usize = 12 << 20;
+
+fn large(seed: u8) -> Vec<u8> {
+    let block: Vec<u8> = bytes(1 << 20).iter().map(|byte| byte ^ seed).collect();
+    block.iter().copied().cycle().take(LARGE).collect()
+}
+
+#[test]
+fn a_file_replaced_or_deleted_while_being_sent_arrives_whole() {
+    let (old, new) = (large(0), large(1));
+    for method in METHODS {
+        let tree = Tree::new();
+        let path = tree.file("a.bin", &old);
+        let gone = tree.file("gone.bin", &old);
+        let server = Server::start(&tree, &["--method", method]);
+        let mut of_replaced = server.connect_narrow();
+        let mut of_deleted = server.connect_narrow();
+        of_replaced.begin("/a.bin");
+        of_deleted.begin("/gone.bin");
+        fs::rename(tree.file("new", &new), &path).unwrap();
+        fs::remove_file(&gone).unwrap();
+        assert!(of_replaced.take(LARGE) == old, "{method}: not the old file, whole");
+        assert!(of_deleted.take(LARGE) == old, "{method}: not the deleted file, whole");
+        // Both connections live on, and see what is there now.
+        eventually("the new file is served", || of_replaced.get("/a.bin", "").body == new);
+        eventually("the deleted one is gone", || of_deleted.get("/gone.bin", "").status == 404);
+    }
+}
+
+#[test]
+fn a_replaced_file_is_seen_at_once_where_nothing_is_kept() {
+    let tree = Tree::new();
+    for arguments in [["--open-files", "0"], ["--open-files-valid", "0s"]] {
+        let server = Server::start(&tree, &arguments);
+        let mut connection = server.connect();
+        for round in 0..20 {
+            // Of one length, so that nothing but the inode and the times tell them apart.
+            let text = format!("round {round:02}");
+            fs::rename(tree.file("next", &text), tree.path().join("a.txt")).unwrap();
+            let response = connection.get("/a.txt", "");
+            assert_eq!(response.body, text.as_bytes(), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn a_new_file_and_a_deleted_one_are_seen_within_the_validity() {
+    let tree = Tree::new();
+    let server = Server::start(&tree, &["--open-files-valid", "100ms"]);
+    let mut connection = server.connect();
+    assert_eq!(connection.get("/a.txt", "").status, 404);
+    let path = tree.file("a.txt", "one");
+    eventually("the new file is seen", || connection.get("/a.txt", "").body == b"one");
+    tree.file("a.txt", "two, longer, in place");
+    eventually("the rewritten one is seen", || {
+        connection.get("/a.txt", "").body == b"two, longer, in place"
+    });
+    fs::remove_file(path).unwrap();
+    eventually("the deleted one is gone", || connection.get("/a.txt", "").status == 404);
+}
+
+#[test]
+fn within_the_validity_a_kept_file_is_the_old_one() {
+    let tree = Tree::new();
+    let path = tree.file("a.bin", bytes(10_000));
+    let server = Server::start(&tree, &["--open-files-valid", "1h"]);
+    let mut connection = server.connect();
+    let before = connection.get("/a.bin", "");
+    fs::rename(tree.file("new", "something else"), &path).unwrap();
+    let after = connection.get("/a.bin", "");
+    // Length, validators and bytes are of one and the same file, whichever it is.
+    assert_eq!(after.field("Last-Modified"), before.field("Last-Modified"));
+    assert!(after.body == before.body);
+}
+
+#[test]
+fn an_appended_file_keeps_the_promised_length() {
+    let content = large(0);
+    for method in METHODS {
+        let tree = Tree::new();
+        let path = tree.file("a.bin", &content);
+        let server = Server::start(&tree, &["--method", method]);
+        let mut connection = server.connect_narrow();
+        connection.begin("/a.bin");
+        let mut file = File::options().append(true).open(&path).unwrap();
+        file.write_all(b"appended while being sent").unwrap();
+        assert!(connection.take(LARGE) == content, "{method}: not what was promised");
+        // Nothing of the rest came: the next thing on this connection is the next answer.
+        eventually("the longer file is served", || {
+            connection.get("/a.bin", "").body.ends_with(b"appended while being sent")
+        });
+    }
+}
+
+#[test]
+fn a_rewrite_in_place_changes_the_entity_tag() {
+    let tree = Tree::new();
+    tree.file("a.txt", "version 1");
+    let server = Server::start(&tree, &["--open-files-valid", "50ms"]);
+    let mut connection = server.connect();
+    let mut tags = Vec::new();
+    for version in ["version 1", "version 2", "version 3"] {
+        tree.file("a.txt", version);
+        let mut tag = String::new();
+        eventually("the rewritten file is served", || {
+            let response = connection.get("/a.txt", "");
+            tag = response.field("ETag").unwrap().trim_start_matches("W/").to_owned();
+            response.body == version.as_bytes()
+        });
+        tags.push(tag);
+    }
+    tags.dedup();
+    assert_eq!(tags.len(), 3, "one tag for two versions of the same length: {tags:?}");
+    let fields = format!("If-None-Match: {}\r\n", tags[0]);
+    assert_eq!(connection.get("/a.txt", &fields).body, b"version 3");
+}
+
+#[test]
+fn more_files_than_are_kept() {
+    let tree = Tree::new();
+    for number in 0..200 {
+        tree.file(&format!("{number}.txt"), format!("file {number}").repeat(2000));
+    }
+    for kept in ["0", "1", "16"] {
+        let server = Server::start(&tree, &["--open-files", kept]);
+        let mut connection = server.connect();
+        for number in (0..200).chain((0..200).rev()) {
+            let response = connection.get(&format!("/{number}.txt"), "");
+            assert!(response.body == format!("file {number}").repeat(2000).as_bytes(), "{number}");
+        }
+        let root = tree.path().to_str().unwrap();
+        let open = process::descriptors(server.child.id());
+        // The root itself is open too.
+        let files = open.iter().filter(|name| name.starts_with(root) && *name != root);
+        // One may be held by the answer that has just gone out.
+        let count = files.count();
+        assert!(count <= kept.parse::<usize>().unwrap() + 1, "{count} open with {kept} kept");
+    }
+}
+
+#[test]
+fn a_deleted_file_gives_its_space_back_when_the_answer_is_out() {
+    let tree = Tree::new();
+    let path = tree.file("a.bin", large(0));
+    let server = Server::start(&tree, &["--open-files", "0"]);
+    let mut connection = server.connect_narrow();
+    connection.begin("/a.bin");
+    fs::remove_file(path).unwrap();
+    let held = || process::descriptors(server.child.id()).iter().any(|n| n.ends_with("(deleted)"));
+    assert!(held(), "it is being sent, so it is open");
+    assert_eq!(connection.take(LARGE).len(), LARGE);
+    eventually("the deleted file is closed", || !held());
+}

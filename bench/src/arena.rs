@@ -50,7 +50,7 @@ pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Run> {
         });
     }
     let arena = Arena { plan, ground: Ground::prepare(plan.scratch.as_deref())?, cores, interrupt };
-    let environment = Environment::now(&plan.network, cores, &arena.ground.root())?;
+    let environment = Environment::now(&plan.network, cores, &arena.ground.root());
     for (peer, server) in plan.peers.iter().zip(&mut servers) {
         server.command.clone_from(&arena.start(peer.as_ref())?.command); // also shows at once whether it starts at all
     }

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::namespace::Network;
 use crate::pin::Cores;
+use crate::root;
 
 /// Settings of the kernel that change what transfers over loopback cost; those a kernel lacks are left out.
 const SETTINGS: [&str; 11] = [
@@ -45,7 +45,7 @@ pub(crate) struct Environment {
     /// By sysctl name.
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) cores: Cores,
-    /// The file system of the document root, as `stat -f` names it.
+    /// Of the document root.
     pub(crate) document_file_system: String,
     pub(crate) open_files_limit: u64,
     /// The commit measured, with `-dirty` when it is not quite that one; none outside a repository.
@@ -53,10 +53,10 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) fn now(network: &Network, cores: Cores, documents: &Path) -> Result<Environment> {
+    pub(crate) fn now(network: &Network, cores: Cores, documents: &Path) -> Environment {
         let uname = rustix::system::uname();
         let cpuinfo = read("/proc/cpuinfo");
-        Ok(Environment {
+        Environment {
             host: uname.nodename().to_string_lossy().into_owned(),
             kernel: format!(
                 "{} {}",
@@ -77,14 +77,10 @@ impl Environment {
             congestion_control: network.congestion_control.clone(),
             settings: settings(),
             cores,
-            document_file_system: said_by(
-                "stat",
-                &["-f", "-c", "%T", &documents.to_string_lossy()],
-            )
-            .context("asking stat(1) for the file system of the document root")?,
+            document_file_system: root::file_system(documents),
             open_files_limit: crate::limits::raise_open_files(),
             commit: said_by("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
-        })
+        }
     }
 }
 

@@ -1,9 +1,6 @@
 //! The arena: Sendrail beside other file servers on the same work in one run.
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the bans are for serving; here /proc and small logs are read whole, and nothing is served"
-)]
+#![allow(clippy::disallowed_methods, reason = "banned for serving; here /proc is read, whole")]
 
 mod arena;
 mod case;
@@ -35,14 +32,13 @@ fn main() -> ExitCode {
         Ok(interrupt) => interrupt,
         Err(error) => return fail(&error),
     };
-    match measure(&interrupt) {
-        Ok(code) => code,
-        Err(_) if interrupt.raised() => {
-            eprintln!("interrupted: servers stopped, temporary files removed, nothing published");
-            ExitCode::from(130) // 128 + SIGINT, as a shell reports it
+    measure(&interrupt).unwrap_or_else(|error| {
+        if !interrupt.raised() {
+            return fail(&error);
         }
-        Err(error) => fail(&error),
-    }
+        eprintln!("interrupted: servers stopped, temporary files removed, nothing written");
+        ExitCode::from(130) // 128 + SIGINT, as a shell reports it
+    })
 }
 
 fn measure(interrupt: &Interrupt) -> Result<ExitCode> {

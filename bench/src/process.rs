@@ -71,14 +71,16 @@ mod tests {
 
     #[test]
     fn descendants_are_found() {
-        let mut shell = Command::new("sh")
-            .args(["-c", "sleep 30 & wait"])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        // The shell, a shell of its own, and that one's sleep.
+        let script = "sh -c 'sleep 30 & wait' & wait";
+        let mut shell =
+            Command::new("sh").args(["-c", script]).stdin(Stdio::null()).spawn().unwrap();
         let mut pids = tree(shell.id()).unwrap();
-        while pids.len() < 2 {
-            std::thread::yield_now();
+        for _ in 0..1000 {
+            if pids.len() == 3 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
             pids = tree(shell.id()).unwrap();
         }
         for &pid in &pids {
@@ -86,7 +88,7 @@ mod tests {
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         }
         shell.wait().unwrap();
-        assert_eq!(pids.len(), 2);
+        assert_eq!(pids.len(), 3);
         assert_eq!(pids[0], shell.id());
     }
 }

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::Advice;
 use tempfile::TempDir;
 
-/// File systems without a page cache of their own to speak of, or with one that costs something else.
-const NOT_REAL: [&str; 4] = ["tmpfs", "ramfs", "overlayfs", "fuseblk"];
+/// Memory, or a layer over something else: neither is what files are served from.
+const NOT_REAL: [&str; 4] = ["tmpfs", "ramfs", "overlay", "fuseblk"];
 
 const CHUNK: usize = 1 << 20;
 
@@ -108,11 +108,12 @@ fn make_directory(path: &Path) -> Result<()> {
         .with_context(|| format!("making the directory {}", path.display()))
 }
 
-fn file_system(path: &Path) -> String {
-    let output = Command::new("stat").args(["-f", "-c", "%T"]).arg(path).output();
-    output
-        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        .unwrap_or_default()
+/// The type of the file system that holds `path`, as mounted: `ext4`, where stat(1) only knows `ext2/ext3`. Empty where
+/// findmnt of util-linux does not say.
+pub(crate) fn file_system(path: &Path) -> String {
+    let output = Command::new("findmnt").args(["-n", "-o", "FSTYPE", "-T"]).arg(path).output();
+    let said = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    said.unwrap_or_default()
 }
 
 /// Written back before anything is measured, so that the disk is quiet then.

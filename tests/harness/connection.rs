@@ -9,7 +9,7 @@ use std::{
 /// A connection to the server under test.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
 }
 
 /// A response, read whole.
@@ -37,7 +37,7 @@ impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         // Bounds a hang; far above anything a working server takes.
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         Self { stream, buffer: Vec::new() }
     }
 
@@ -90,8 +90,8 @@ impl Connection {
     }
 
     /// Reads some more; says whether anything came. A reset counts as the end.
-    fn fill(&mut self) -> bool {
-        let mut chunk = [0; 65536];
+    pub(super) fn fill(&mut self) -> bool {
+        let mut chunk = [0; 16384];
         match self.stream.read(&mut chunk) {
             Ok(0) => false,
             Ok(read) => {

@@ -3,12 +3,19 @@
 #![allow(dead_code)] // each topic uses its part
 
 mod connection;
+mod journal;
+mod opens;
+mod pacing;
+pub(crate) mod process;
 mod server;
 mod tree;
 
 pub(crate) use connection::{Connection, Response};
+pub(crate) use journal::Journal;
+pub(crate) use opens::Opens;
+pub(crate) use process::evict;
 pub(crate) use server::{Server, eventually};
-pub(crate) use tree::{Tree, bytes};
+pub(crate) use tree::{AGED, AGED_DATE, Tree, age, bytes};
 
 use std::process::Command;
 

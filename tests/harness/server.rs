@@ -1,6 +1,6 @@
 //! A server process of a test: started on a free port, killed when the test ends.
 
-use super::{Connection, Tree};
+use super::{Connection, Journal, Tree};
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
@@ -25,6 +25,13 @@ impl Server {
         command.arg("serve").arg(tree.path()).args(["--listen", "127.0.0.1:0", "--workers", "1"]);
         command.args(arguments);
         Self::spawn(command)
+    }
+
+    /// The same with an access log in JSON.
+    pub(crate) fn logged(tree: &Tree, journal: &Journal, arguments: &[&str]) -> Self {
+        let log = journal.arguments();
+        let all: Vec<&str> = arguments.iter().copied().chain(log.iter().map(|a| &**a)).collect();
+        Self::start(tree, &all)
     }
 
     /// The binary under test, with nothing of our environment that would change what it says.
@@ -55,6 +62,11 @@ impl Server {
     /// A new connection to it.
     pub(crate) fn connect(&self) -> Connection {
         Connection::open(self.address)
+    }
+
+    /// A new connection with a small receive buffer.
+    pub(crate) fn connect_narrow(&self) -> Connection {
+        Connection::narrow(self.address)
     }
 
     /// The address of a path, for clients that want a URL.
@@ -113,7 +125,7 @@ fn collect(mut lines: BufReader<ChildStderr>, into: Arc<Mutex<String>>) -> JoinH
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(60), "never happened: {what}");
+        assert!(start.elapsed() < Duration::from_mins(1), "never happened: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

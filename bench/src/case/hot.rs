@@ -88,7 +88,7 @@ impl Hot {
         let (size, connections) = name.split_once('-')?;
         let (size, len) = *SIZES.iter().find(|(known, _)| *known == size)?;
         let connections =
-            connections.parse().ok().filter(|connections| (1..=20_000).contains(connections))?;
+            connections.parse().ok().filter(|connections| (1..=10_000).contains(connections))?;
         Some(Hot { size, len, connections })
     }
 

@@ -18,7 +18,7 @@ const OPTIONS: [&str; 8] = [
     "--workers",
     "1",
     "--max-connections",
-    "20000",
+    "12000",
     "--idle-timeout",
     "3600s",
 ];

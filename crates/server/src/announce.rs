@@ -3,20 +3,31 @@
 use crate::config::{Config, LogTarget};
 use sendrail_files::Confinement;
 use sendrail_sys::probe::{Probe, State};
-use std::net::SocketAddr;
+use std::{
+    io::{Write, stderr},
+    net::SocketAddr,
+};
+
+/// Like `eprintln!`, which would panic when standard error is closed: nobody to read the greeting
+/// is no reason not to serve.
+macro_rules! say {
+    ($($what:tt)*) => {
+        let _ = writeln!(stderr(), $($what)*);
+    };
+}
 
 /// Prints to standard error. The lines `listening on …` are meant to be read by programs too.
 pub(crate) fn announce(config: &Config, bound: &[SocketAddr]) {
     let root = &config.root;
-    eprintln!("sendrail {} serves {}", env!("CARGO_PKG_VERSION"), config.dir.display());
+    say!("sendrail {} serves {}", env!("CARGO_PKG_VERSION"), config.dir.display());
     for address in bound {
-        eprintln!("listening on http://{address}/");
+        say!("listening on http://{address}/");
     }
     let probe = Probe::run();
-    eprintln!("kernel       {}", probe.kernel);
+    say!("kernel       {}", probe.kernel);
     for facility in &probe.facilities {
         if let State::Unavailable { why, .. } = &facility.state {
-            eprintln!("without      {}: {why}", facility.name);
+            say!("without      {}: {why}", facility.name);
         }
     }
     let confined = if let Confinement::Walk { why } = root.confinement() {
@@ -24,14 +35,18 @@ pub(crate) fn announce(config: &Config, bound: &[SocketAddr]) {
     } else {
         "openat2(RESOLVE_BENEATH)".to_owned()
     };
-    eprintln!("files        on {}, confined by {confined}", root.file_system().name());
+    say!("files        on {}, confined by {confined}", root.file_system().name());
     match config.transfer.method {
-        Some(method) => eprintln!("method       {method}, forced (--method)"),
-        None => eprintln!(
-            "method       auto: sendfile; copy on network file systems; small files from memory (--method)"
-        ),
+        Some(method) => {
+            say!("method       {method}, forced (--method)");
+        }
+        None => {
+            say!(
+                "method       auto: sendfile; copy on network file systems; small files from memory (--method)"
+            );
+        }
     }
-    eprintln!(
+    say!(
         "links        {} (--symlinks), dot files {} (--dotfiles), listings {} (--listing)",
         match root.options().symlinks {
             sendrail_files::Symlinks::Deny => "not followed",
@@ -44,13 +59,21 @@ pub(crate) fn announce(config: &Config, bound: &[SocketAddr]) {
         },
         if config.files.listing { "shown" } else { "not shown" },
     );
-    eprintln!(
+    say!(
         "limits       {} workers (--workers), {} connections (--max-connections), {} open files each (--open-files)",
-        config.workers, config.max_connections, config.files.open_files
+        config.workers,
+        config.max_connections,
+        config.files.open_files
     );
     match &config.access_log {
-        LogTarget::Off => eprintln!("access log   off (--access-log - prints it)"),
-        LogTarget::Stdout => eprintln!("access log   on standard output"),
-        LogTarget::File(path) => eprintln!("access log   {}", path.display()),
+        LogTarget::Off => {
+            say!("access log   off (--access-log - prints it)");
+        }
+        LogTarget::Stdout => {
+            say!("access log   on standard output");
+        }
+        LogTarget::File(path) => {
+            say!("access log   {}", path.display());
+        }
     }
 }

@@ -186,12 +186,12 @@ impl Config {
     }
 }
 
-/// Each connection may hold its socket and a file that no cache holds any more; some descriptors
-/// are ours (listeners, log, pipes of forced `splice`).
+/// Each connection holds its socket, and may hold a file that no cache holds any more: the default
+/// leaves room for that. Some descriptors are ours (listeners, log, pipes of forced `splice`).
 fn connections(asked: Option<usize>, limit: u64, cached: usize) -> Result<usize, Problem> {
     const OURS: usize = 64;
     const USUAL: usize = 100_000;
-    let possible = (limit as usize).saturating_sub(OURS + cached) / 2;
+    let possible = (limit as usize).saturating_sub(OURS + cached);
     match asked {
         Some(0) => Err(Problem::new("--max-connections 0: nobody could connect")),
         Some(asked) if asked > possible => Err(Problem::new(format!(
@@ -203,7 +203,7 @@ fn connections(asked: Option<usize>, limit: u64, cached: usize) -> Result<usize,
             "the open-files limit of {limit} leaves no descriptor for a connection beside \
              {cached} cached files (ulimit -n, LimitNOFILE=, or a smaller --open-files)"
         ))),
-        None => Ok(possible.min(USUAL)),
+        None => Ok(possible.div_ceil(2).min(USUAL)),
     }
 }
 

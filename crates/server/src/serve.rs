@@ -9,6 +9,7 @@ use crate::{
 };
 use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::{
+    runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
@@ -22,6 +23,9 @@ pub fn run(config: Config) -> Result<(), Problem> {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_target(false)
+        // It would be reported on the same standard error, by a macro that panics when that is
+        // closed: a log reader that has gone must not take a worker with it.
+        .log_internal_errors(false)
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
         )
@@ -29,6 +33,9 @@ pub fn run(config: Config) -> Result<(), Problem> {
     let config = Arc::new(config);
     let (bound, per_worker) = listen::bind(&config.listen, config.workers)?;
     let (log, log_thread) = log::start(&config.access_log)?.unzip();
+    // Before anybody can know that the server is there: from then on a signal means what it says.
+    let (runtime, signals) = await_signals()
+        .map_err(|error| Problem::new(format!("cannot wait for signals: {error}")))?;
     announce::announce(&config, &bound);
 
     let commander = Commander::new();
@@ -48,7 +55,8 @@ pub fn run(config: Config) -> Result<(), Problem> {
         workers.push((thread, end));
     }
     let (threads, ends): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
-    let ended = command(&config, &commander, &shared, log.as_ref(), ends)?;
+    let commanding = command(&config, &commander, &shared, log.as_ref(), signals, ends);
+    let ended = runtime.block_on(commanding);
     drop(log);
     if ended == Ended::NotAll {
         tracing::warn!("a worker still sleeps on its disk: leaving it behind");
@@ -61,51 +69,56 @@ pub fn run(config: Config) -> Result<(), Problem> {
     failed.map_or(Ok(()), Err)
 }
 
+/// The main thread's event loop, with the signals that it obeys caught from now on.
+fn await_signals() -> io::Result<(Runtime, Signals)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::new()?
+    };
+    Ok((runtime, signals))
+}
+
 /// Waits for signals, and for the workers to end.
-fn command(
+async fn command(
     config: &Config,
     commander: &Commander,
     shared: &Shared,
     log: Option<&log::LogHandle>,
+    mut signals: Signals,
     ends: Vec<oneshot::Receiver<()>>,
-) -> Result<Ended, Problem> {
-    let problem = |error: io::Error| Problem::new(format!("cannot wait for signals: {error}"));
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(problem)?;
-    runtime.block_on(async {
-        let mut signals = Signals::new().map_err(problem)?;
-        let mut all_ended = std::pin::pin!(async {
-            for end in ends {
-                let _ = end.await;
-            }
-        });
-        loop {
-            tokio::select! {
-                () = &mut all_ended => return Ok(Ended::All), // every worker failed
-                told = signals.next() => match (told, log) {
-                    (Told::Stop, _) => break,
-                    (Told::Reopen, Some(log)) => log.reopen(),
-                    (Told::Reopen, None) => {}
-                },
-            }
+) -> Ended {
+    let mut all_ended = std::pin::pin!(async {
+        for end in ends {
+            let _ = end.await;
         }
-        let open = shared.connections();
-        tracing::info!(
-            connections = open,
-            "stopping: finishing what is being sent, within {:?}",
-            config.drain_timeout
-        );
-        commander.give(Order::Drain);
+    });
+    loop {
         tokio::select! {
-            () = &mut all_ended => return Ok(Ended::All),
-            () = tokio::time::sleep(config.drain_timeout) => {}
-            () = signals.stop() => {}
+            () = &mut all_ended => return Ended::All, // every worker failed
+            told = signals.next() => match (told, log) {
+                (Told::Stop, _) => break,
+                (Told::Reopen, Some(log)) => log.reopen(),
+                (Told::Reopen, None) => {}
+            },
         }
-        commander.give(Order::Stop);
-        // Stopping takes no time of its own; a worker that sleeps on a dead disk is not waited for.
-        let in_time = tokio::time::timeout(Duration::from_secs(5), &mut all_ended).await;
-        Ok(if in_time.is_ok() { Ended::All } else { Ended::NotAll })
-    })
+    }
+    let open = shared.connections();
+    tracing::info!(
+        connections = open,
+        "stopping: finishing what is being sent, within {:?}",
+        config.drain_timeout
+    );
+    commander.give(Order::Drain);
+    tokio::select! {
+        () = &mut all_ended => return Ended::All,
+        () = tokio::time::sleep(config.drain_timeout) => {}
+        () = signals.stop() => {}
+    }
+    commander.give(Order::Stop);
+    // Stopping takes no time of its own; a worker that sleeps on a dead disk is not waited for.
+    let in_time = tokio::time::timeout(Duration::from_secs(5), &mut all_ended).await;
+    if in_time.is_ok() { Ended::All } else { Ended::NotAll }
 }
 
 /// How the workers ended.

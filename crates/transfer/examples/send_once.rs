@@ -41,13 +41,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     socket.set_nonblocking(mode == "non-blocking")?;
     // Under a time limit Linux says EINTR to interrupted sends even where the handler asks for
     // SA_RESTART (signal(7)).
-    let send_timeout = (mode == "blocking-timeout").then_some(Duration::from_secs(60));
+    let send_timeout = (mode == "blocking-timeout").then_some(Duration::from_mins(1));
     let method = Some(method.parse()?);
     let options = Options { method, send_timeout, ..Options::default() };
 
-    parent_id();
+    let _ = parent_id();
     let result = blocking::send(&socket, chain, options);
-    parent_id();
+    let _ = parent_id();
     let receipt = result?;
     let signalled = signalled.load(Ordering::Relaxed);
     println!("bytes={} {receipt} signalled={signalled}", receipt.bytes);

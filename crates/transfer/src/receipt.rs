@@ -16,8 +16,9 @@ pub struct Receipt {
     /// The methods by which file bytes left.
     pub methods: MethodSet,
     /// System calls made for this transfer: sends, reads, socket options, looks at the page cache,
-    /// waits of the blocking front. Calls that the kernel interrupted or refused are calls too. What
-    /// an event loop or a runtime does to wait for many transfers at once is not in here.
+    /// waits of the blocking front. Calls that a signal interrupted (EINTR) or that the kernel refused
+    /// are calls too; those that the kernel itself restarts (SA_RESTART) are one. What an event loop
+    /// or a runtime does to wait for many transfers at once is not in here.
     pub system_calls: u64,
     /// Bytes that the CPU copied between user and kernel memory, each crossing counted once:
     /// read+write counts every byte twice, mmap+write once, sendfile and splice not at all.

@@ -38,6 +38,7 @@ pub struct FileRange {
     pub(crate) offset: u64,
     pub(crate) len: u64,
     pub(crate) medium: Option<Medium>,
+    pub(crate) resident: bool,
 }
 
 impl FileRange {
@@ -47,13 +48,21 @@ impl FileRange {
     /// The range is a promise: if the file turns out to be shorter when its turn comes, the
     /// transfer fails with [`FileFault::Truncated`](crate::FileFault::Truncated).
     pub fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
-        Self { file, offset, len: len.min(u64::MAX - offset), medium: None }
+        Self { file, offset, len: len.min(u64::MAX - offset), medium: None, resident: false }
     }
 
     /// Says what the file lies on, which saves the engine a `statfs(2)` per transfer.
     #[must_use]
     pub fn on(mut self, medium: Medium) -> Self {
         self.medium = Some(medium);
+        self
+    }
+
+    /// Says that the range has just been found in the page cache, so that the engine need not look
+    /// again. For a caller that sends the same range thousands of times a second.
+    #[must_use]
+    pub fn known_resident(mut self, resident: bool) -> Self {
+        self.resident = resident;
         self
     }
 

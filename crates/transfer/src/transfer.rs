@@ -245,7 +245,7 @@ impl Transfer {
         let medium = self.medium(range);
         let plan = plan(medium, &self.options, &self.receipt.refusals);
         let mut window = plan.window.min(budget);
-        if disk == Disk::MustNotWait && matters_for(plan.method) {
+        if disk == Disk::MustNotWait && !range.resident && matters_for(plan.method) {
             match self.hot_bytes(range, medium) {
                 0 => return Some(self.wait_disk()),
                 hot => window = window.min(hot),

@@ -9,7 +9,10 @@ use crate::{
     respond::{ForPeer, reply::Reply},
     worker::Worker,
 };
-use sendrail_sys::send::{recv, recv_discard, send};
+use sendrail_sys::{
+    send::{recv, recv_discard, send},
+    sockopt::unsent_bytes,
+};
 use std::{
     future::poll_fn,
     io,
@@ -18,7 +21,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::{io::Interest, net::TcpStream};
 
@@ -70,14 +73,15 @@ impl Connection {
                         Ok(sent) => self.sent += sent as u64,
                         Err(_) => return,
                     }
-                    self.with_machine(|machine, now, limits, responder| {
+                    self.with_machine(true, |machine, now, limits, responder| {
                         machine.on_interim_sent(now, limits, responder)
                     })
                 }
                 Event::Send(reply) => match self.send(reply).await {
-                    Sent::Whole => self.with_machine(|machine, now, limits, responder| {
-                        machine.on_sent(now, limits, responder)
-                    }),
+                    Sent::Whole { at_once } => self
+                        .with_machine(!at_once, |machine, now, limits, responder| {
+                            machine.on_sent(now, limits, responder)
+                        }),
                     Sent::CutShort => return,
                 },
                 Event::Close(Closing::Idle) => return,
@@ -97,8 +101,9 @@ impl Connection {
             match self.wait(Interest::READABLE, self.machine.is_idle()).await {
                 Wait::Ready => {}
                 Wait::Over => {
-                    return self
-                        .with_machine(|machine, _, _, responder| machine.on_timeout(responder));
+                    return self.with_machine(true, |machine, _, _, responder| {
+                        machine.on_timeout(responder)
+                    });
                 }
                 Wait::Stopping => return Event::Close(Closing::Idle),
             }
@@ -113,7 +118,7 @@ impl Connection {
                         self.clear(Interest::READABLE);
                     }
                     let data = &buffer[..count];
-                    let event = self.with_machine(|machine, now, limits, responder| {
+                    let event = self.with_machine(true, |machine, now, limits, responder| {
                         machine.on_data(data, now, limits, responder)
                     });
                     if !matches!(event, Event::Read) {
@@ -131,13 +136,16 @@ impl Connection {
 
     fn with_machine<T>(
         &mut self,
+        time_has_passed: bool,
         act: impl FnOnce(&mut Machine<Reply>, Instant, &crate::config::Limits, &mut ForPeer<'_>) -> T,
     ) -> T {
         if self.worker.is_draining() {
             self.machine.drain();
         }
         let mut site = self.worker.site.borrow_mut();
-        site.clock.tick();
+        if time_has_passed {
+            site.clock.tick();
+        }
         let now = site.clock.now();
         let logged = self.worker.is_logged();
         let mut responder = ForPeer { site: &mut site, peer: self.peer, logged };
@@ -179,14 +187,25 @@ impl Connection {
     /// Closes so that the last reply arrives: says that nothing more comes, and takes what the
     /// client still sends for a while. Closing over unread bytes would be a reset.
     async fn linger(&mut self) {
+        const LOOK: Duration = Duration::from_millis(50);
         if rustix::net::shutdown(self.fd(), rustix::net::Shutdown::Write).is_err() {
             return;
         }
         let mut left = LINGER_BYTES;
-        self.slot.set_deadline(Instant::now() + LINGER);
+        let end = Instant::now() + LINGER;
         while left > 0 {
-            if self.wait(Interest::READABLE, true).await != Wait::Ready {
-                return;
+            // A server that drains does not wait for clients that keep a finished connection: it
+            // looks now and then whether all has arrived, after which a reset does no harm.
+            let draining = self.worker.is_draining();
+            let now = Instant::now();
+            self.slot.set_deadline(if draining { end.min(now + LOOK) } else { end });
+            match self.wait(Interest::READABLE, !draining).await {
+                Wait::Ready => {}
+                Wait::Stopping if !self.worker.is_stopping() => continue, // but draining now
+                Wait::Over if now < end && unsent_bytes(self.fd()).is_ok_and(|left| left > 0) => {
+                    continue;
+                }
+                Wait::Over | Wait::Stopping => return,
             }
             match recv_discard(self.fd(), left) {
                 Ok(0) => return,

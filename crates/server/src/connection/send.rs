@@ -8,7 +8,7 @@ use crate::{
     log::End,
     respond::reply::{Reply, Source},
 };
-use sendrail_sys::sockopt::unsent_bytes;
+use sendrail_sys::{poll::writable_now, sockopt::unsent_bytes};
 use sendrail_transfer::{Chain, Disk, Step, Transfer};
 use std::{fs::File, os::fd::AsRawFd, sync::Arc, time::Instant};
 use tokio::io::Interest;
@@ -16,8 +16,8 @@ use tokio::io::Interest;
 /// Whether the connection can go on.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sent {
-    /// All of the reply has been handed to the socket.
-    Whole,
+    /// All of the reply has been handed to the socket, `at_once` if nothing had to be waited for.
+    Whole { at_once: bool },
     /// Not all of it, and nothing may follow.
     CutShort,
 }
@@ -39,7 +39,10 @@ impl Connection {
             other => (other, status, head_len),
         };
         let (mut transfer, mut step) = self.begin(source);
+        let at_once = matches!(step, Step::Done);
         let mut pace: Option<Pace> = None;
+        let mut looks = 0;
+        let mut from_pool = false;
         let end = loop {
             step = match step {
                 Step::Done => break End::Complete,
@@ -53,7 +56,15 @@ impl Connection {
                 Step::WaitSocket => {
                     self.clear(Interest::WRITABLE);
                     let sent = transfer.receipt().bytes;
-                    if let Err(end) = self.wait_to_send(&mut pace, sent).await {
+                    // The disk pool's thread saw the socket full. This loop may have been told
+                    // since then that it is not, and would wait for ever after clearing that.
+                    let mut freed = false;
+                    if std::mem::take(&mut from_pool) {
+                        looks += 1;
+                        freed = writable_now(self.fd()).unwrap_or(true);
+                    }
+                    if !freed && let Err(end) = self.wait_to_send(&mut pace, sent, &mut looks).await
+                    {
                         break end;
                     }
                     transfer.step(&*self.stream, Disk::MustNotWait)
@@ -69,6 +80,7 @@ impl Connection {
                             transfer = back;
                             // The time the disk took is not the client's.
                             pace = None;
+                            from_pool = true;
                             step
                         }
                         // The runtime is shutting down, or the step panicked: either way this
@@ -87,12 +99,13 @@ impl Connection {
                 }
             };
         };
-        let receipt = transfer.into_receipt();
+        let mut receipt = transfer.into_receipt();
+        receipt.system_calls += looks;
         self.sent += receipt.bytes;
         if let Some(record) = record {
             self.worker.log(&record, status, head_len, &receipt, end);
         }
-        if end == End::Complete { Sent::Whole } else { Sent::CutShort }
+        if end == End::Complete { Sent::Whole { at_once } } else { Sent::CutShort }
     }
 
     /// Sends the head from wherever it is, and the first window behind it.
@@ -104,28 +117,40 @@ impl Connection {
         };
         match source {
             Source::Scratch(chain) => start(chain, self.worker.site.borrow().scratch()),
-            Source::Hot(entry, part, chain) => entry.extra.with(part, |head| start(chain, head)),
+            Source::Hot(entry, part, chain) => {
+                let now = self.worker.site.borrow().clock.now();
+                let looks = !chain.is_empty() && !entry.extra.is_resident(now);
+                let begun = entry.extra.with(part, |head| start(chain, head));
+                if looks && matches!(begun.1, Step::Done) && begun.0.receipt().cold == 0 {
+                    entry.extra.was_resident(now);
+                }
+                begun
+            }
             Source::Owned(head, chain) => start(chain, &head),
             Source::Listing(_) => unreachable!("a listing is made before it is sent"),
         }
     }
 
     /// Waits until the socket takes more, or until the client has taken too little for too long.
-    async fn wait_to_send(&self, pace: &mut Option<Pace>, sent_now: u64) -> Result<(), End> {
+    /// Counts its looks at the socket, each a system call, in `looks`.
+    async fn wait_to_send(
+        &self,
+        pace: &mut Option<Pace>,
+        sent_now: u64,
+        looks: &mut u64,
+    ) -> Result<(), End> {
         let limits = &self.worker.config.limits;
         loop {
             let now = Instant::now();
-            let pace = match pace {
-                Some(pace) => {
-                    if now >= pace.deadline(limits)
-                        && pace.judge(now, self.acknowledged(sent_now), limits) == Verdict::TooSlow
-                    {
-                        return Err(End::TooSlow);
-                    }
-                    pace
+            if pace.is_none_or(|pace| now >= pace.deadline(limits)) {
+                *looks += 1;
+                let acknowledged = self.acknowledged(sent_now);
+                let watched = pace.get_or_insert_with(|| Pace::new(now, acknowledged));
+                if watched.judge(now, acknowledged, limits) == Verdict::TooSlow {
+                    return Err(End::TooSlow);
                 }
-                None => pace.insert(Pace::new(now, self.acknowledged(sent_now))),
-            };
+            }
+            let pace = pace.expect("it is there from the first look on");
             self.slot.set_deadline(pace.deadline(limits));
             match self.wait(Interest::WRITABLE, false).await {
                 Wait::Ready => return Ok(()),

@@ -40,7 +40,7 @@ impl Record {
         Self {
             peer,
             unix: clock.unix(),
-            started: clock.now(),
+            started: Instant::now(),
             method: head.method.as_str().into(),
             target: head.target.into(),
             version: head.version.as_str(),
@@ -54,7 +54,7 @@ impl Record {
         Self {
             peer,
             unix: clock.unix(),
-            started: clock.now(),
+            started: Instant::now(),
             method: "-".into(),
             target: Box::default(),
             version: "",

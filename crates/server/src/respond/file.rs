@@ -87,7 +87,8 @@ impl Site {
                 let part = Part { variant: coding != Coding::Identity, body };
                 let mut chain = Chain::new();
                 if wants_body && !body {
-                    chain.push_file(whole(file));
+                    let resident = entry.extra.is_resident(self.clock.now());
+                    chain.push_file(whole(file).known_resident(resident));
                 }
                 let source = Source::Hot(entry, part, chain);
                 let head_len = head_len as u64;

@@ -7,7 +7,12 @@
 use sendrail_files::OpenFile;
 use sendrail_http::{date::DateLine, negotiate::Coding, render::date_position};
 use sendrail_sys::{pread::pread, stat::fstat};
-use std::{cell::RefCell, ops::Range, os::fd::AsFd};
+use std::{
+    cell::{Cell, RefCell},
+    ops::Range,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 
 /// Files up to this many bytes are kept in memory behind their head.
 pub(crate) const SMALL: u64 = 4096;
@@ -18,7 +23,13 @@ pub(crate) const SMALL: u64 = 4096;
 pub(crate) struct Hot {
     as_itself: RefCell<Option<Rendered>>,
     as_variant: RefCell<Option<Rendered>>,
+    resident_until: Cell<Option<Instant>>,
 }
+
+/// For how long a file that was found in the page cache is taken to be there still. A look costs
+/// 0.15 to 4 microseconds (by the size of the folios), which is 1 to 5 % of sending 100 KiB; a file
+/// that was sent within this time is the last that the kernel would evict.
+const RESIDENT_FOR: Duration = Duration::from_millis(100);
 
 /// What is sent of a hot answer.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +95,16 @@ impl Hot {
         let rendered = slot.as_mut().filter(|rendered| rendered.vary == vary)?;
         rendered.redate(second, date);
         Some((rendered.head_len, rendered.bytes.len() - rendered.head_len))
+    }
+
+    /// The whole file was just found in the page cache, and sent.
+    pub(crate) fn was_resident(&self, now: Instant) {
+        self.resident_until.set(Some(now + RESIDENT_FOR));
+    }
+
+    /// Whether that is so recent that nobody need look again.
+    pub(crate) fn is_resident(&self, now: Instant) -> bool {
+        self.resident_until.get().is_some_and(|until| now < until)
     }
 
     /// Keeps a rendered answer.

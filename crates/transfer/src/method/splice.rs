@@ -45,8 +45,8 @@ impl Splice {
                 Err(error) => return Err(read_failed("splice(2)", range.offset, error)),
             }
         } else {
-            // These pages have waited for the socket. Truncation zeroes the rest of the file's new
-            // last page, also in a pipe: zeroes would go out as if they were the file's bytes.
+            // These pages have waited for the socket. Truncation zeroes the rest of the folio that
+            // holds the file's new end, also in a pipe: the zeroes would go out as the file's bytes.
             let end = file_end(range, receipt)?;
             if end < range.offset + self.in_pipe {
                 return Err(truncated(range, end.max(range.offset)));

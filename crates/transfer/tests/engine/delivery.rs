@@ -107,7 +107,7 @@ fn method() -> impl Strategy<Value = Option<Method>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn any_chain_arrives_whole(
@@ -139,7 +139,7 @@ proptest! {
         }
         let (sender, reader) = pair(kind);
         if tiny {
-            tiny_buffers(&sender, &reader);
+            tiny_buffer(&sender);
         }
         let options = Options { method, window, ..Options::default() };
         let (received, receipt) = deliver((sender, reader), chain, options, bite);
