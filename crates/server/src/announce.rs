@@ -17,7 +17,7 @@ macro_rules! say {
 }
 
 /// Prints to standard error. The lines `listening on …` are meant to be read by programs too.
-pub(crate) fn announce(config: &Config, bound: &[SocketAddr]) {
+pub(crate) fn announce(config: &Config, bound: &[SocketAddr], small_files: &str) {
     let root = &config.root;
     say!("sendrail {} serves {}", env!("CARGO_PKG_VERSION"), config.dir.display());
     for address in bound {
@@ -41,11 +41,13 @@ pub(crate) fn announce(config: &Config, bound: &[SocketAddr]) {
             say!("method       {method}, forced (--method)");
         }
         None => {
-            say!(
-                "method       auto: sendfile; copy on network file systems; small files from memory (--method)"
-            );
+            say!("method       auto: sendfile; copy on network file systems (--method)");
         }
     }
+    say!(
+        "from memory  files up to {} KiB (--small-files): {small_files}",
+        config.files.small_limit() >> 10
+    );
     say!(
         "links        {} (--symlinks), dot files {} (--dotfiles), listings {} (--listing)",
         match root.options().symlinks {

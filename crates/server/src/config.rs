@@ -60,10 +60,21 @@ pub struct FileRules {
     pub precompressed: bool,
     /// Value of Cache-Control.
     pub cache_control: Option<String>,
+    /// Files up to this many bytes may be answered from memory; `None`: to be measured.
+    pub small: Option<u64>,
+    /// The most memory those take per worker, in bytes.
+    pub small_memory: u64,
     /// Open files kept per worker.
     pub open_files: usize,
     /// How long they are taken to be unchanged.
     pub open_files_valid: Duration,
+}
+
+impl FileRules {
+    /// Files up to this many bytes may be answered from memory.
+    pub(crate) fn small_limit(&self) -> u64 {
+        self.small.unwrap_or(crate::calibrate::FALLBACK)
+    }
 }
 
 /// What clients may take of our time and memory.
@@ -163,6 +174,8 @@ impl Config {
                 index: index_names(typed.index)?,
                 precompressed: typed.precompressed.is_on(),
                 cache_control: field_value("--cache-control", typed.cache_control)?,
+                small: typed.small_files.0,
+                small_memory: typed.small_files_memory.0,
                 open_files: typed.open_files,
                 open_files_valid: typed.open_files_valid.0,
             },

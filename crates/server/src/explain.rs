@@ -1,6 +1,11 @@
 //! `sendrail explain`: how a file would be sent, and why.
 
-use crate::{cli::ExplainArguments, config::Problem};
+use crate::{
+    calibrate,
+    cli::ExplainArguments,
+    config::Problem,
+    respond::tier::{ALWAYS, OFTEN},
+};
 use sendrail_files::{Found, Root, RootOptions, Sibling, Siblings};
 use sendrail_sys::probe::Probe;
 use sendrail_transfer::{Medium, Options, Residency, plan};
@@ -86,9 +91,17 @@ fn in_words(sibling: Sibling) -> &'static str {
 
 /// The plan in a sentence.
 fn how(len: u64, plan: &plan::Plan, residency: Residency, forced: bool) -> String {
-    if len <= crate::respond::hot::SMALL && !forced {
-        return "one send of head and body from the worker's memory, kept with the open file"
-            .into();
+    let mut first = String::new();
+    if !forced {
+        let measured = calibrate::measure(1 << 20).map_or(calibrate::FALLBACK, |found| found.limit);
+        if len <= ALWAYS.min(measured) {
+            return "one send of head and body from memory, once the file is kept open".into();
+        }
+        if len <= measured {
+            first = format!(
+                "one send from memory while it is asked for {OFTEN} times in ten seconds; else "
+            );
+        }
     }
     let glue = match plan::glue(len, true, false) {
         plan::Glue::Cork => "TCP_CORK around head and body",
@@ -99,5 +112,5 @@ fn how(len: u64, plan: &plan::Plan, residency: Residency, forced: bool) -> Strin
     } else {
         "cold windows in the disk pool, so that no other client waits for this disk"
     };
-    format!("{glue}, calls of at most {} KiB, {place}", plan.window >> 10)
+    format!("{first}{glue}, calls of at most {} KiB, {place}", plan.window >> 10)
 }

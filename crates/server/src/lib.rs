@@ -15,6 +15,7 @@ pub mod explain;
 pub mod serve;
 
 mod announce;
+mod calibrate;
 mod clock;
 mod connection;
 mod listen;

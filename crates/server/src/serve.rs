@@ -1,7 +1,7 @@
 //! `sendrail serve`: brings the rooms together, starts the workers, and obeys signals.
 
 use crate::{
-    announce,
+    announce, calibrate,
     config::{Config, Problem},
     listen, log,
     shutdown::{Commander, Order},
@@ -19,7 +19,7 @@ use tokio::{
 /// # Errors
 ///
 /// What keeps the server from starting, or the first worker that failed.
-pub fn run(config: Config) -> Result<(), Problem> {
+pub fn run(mut config: Config) -> Result<(), Problem> {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_target(false)
@@ -30,13 +30,14 @@ pub fn run(config: Config) -> Result<(), Problem> {
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
         )
         .init();
+    let measured = settle_small_files(&mut config);
     let config = Arc::new(config);
     let (bound, per_worker) = listen::bind(&config.listen, config.workers)?;
     let (log, log_thread) = log::start(&config.access_log)?.unzip();
     // Before anybody can know that the server is there: from then on a signal means what it says.
     let (runtime, signals) = await_signals()
         .map_err(|error| Problem::new(format!("cannot wait for signals: {error}")))?;
-    announce::announce(&config, &bound);
+    announce::announce(&config, &bound, &measured);
 
     let commander = Commander::new();
     let shared = Arc::new(Shared::new());
@@ -67,6 +68,20 @@ pub fn run(config: Config) -> Result<(), Problem> {
         let _ = thread.join(); // writes what is left; it never fails, it counts
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Finds out up to which size files are better answered from memory, unless that was said. Says how.
+fn settle_small_files(config: &mut Config) -> String {
+    let (limit, how) = match (config.transfer.method, config.files.small) {
+        (Some(_), _) => (0, "a forced method is used for every file".to_owned()),
+        (None, Some(limit)) => (limit, "as --small-files says".to_owned()),
+        (None, None) => match calibrate::measure(config.files.small_memory as usize) {
+            Ok(calibration) => (calibration.limit, calibration.to_string()),
+            Err(error) => (calibrate::FALLBACK, format!("could not be measured: {error}")),
+        },
+    };
+    config.files.small = Some(limit);
+    how
 }
 
 /// The main thread's event loop, with the signals that it obeys caught from now on.

@@ -2,7 +2,7 @@
 
 use super::{
     Site,
-    hot::{Hot, Part, Rendered},
+    hot::{Hot, Part},
     reply::{Reply, Source},
 };
 use sendrail_files::{CodingFlags, Entry, Found, OpenFile, Timestamp};
@@ -63,6 +63,11 @@ impl Site {
         }
     }
 
+    /// A forced method is to be seen at work: no answer from memory then.
+    fn may_use_memory(&self) -> bool {
+        self.config.transfer.method.is_none()
+    }
+
     fn represent(
         &mut self,
         entry: Rc<Entry<Hot>>,
@@ -83,7 +88,10 @@ impl Site {
             if let Some((head_len, body_len)) =
                 entry.extra.ready(coding, vary, second, self.clock.date_line())
             {
-                let body = wants_body && body_len as u64 == file.facts().len;
+                let there = body_len as u64 == file.facts().len
+                    || self.may_use_memory()
+                        && self.tier.admit(&entry, coding, file, self.clock.now());
+                let body = wants_body && there;
                 let part = Part { variant: coding != Coding::Identity, body };
                 let mut chain = Chain::new();
                 if wants_body && !body {
@@ -124,10 +132,7 @@ impl Site {
         self.scratch.clear();
         write_head(&mut self.scratch, &answer, &representation, &envelope);
         if usual && answer.status == Status::OK {
-            // A forced method is to be seen at work: no answer from memory then.
-            let with_body = self.config.transfer.method.is_none();
-            let second = self.clock.unix_seconds();
-            entry.extra.keep(coding, Rendered::new(&self.scratch, file, with_body, second, vary));
+            entry.extra.keep(coding, &self.scratch, self.clock.unix_seconds(), vary);
         }
         let chain = if wants_body { chain_of(&answer, file) } else { Chain::new() };
         let head_len = self.scratch.len() as u64;

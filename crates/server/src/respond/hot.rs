@@ -1,21 +1,22 @@
 //! The hot answer: the head of a kept file's usual response, rendered once, with the body of a
 //! small file behind it.
 //!
-//! Up to 4 KiB, one contiguous send of head and body from memory is cheaper than head and sendfile
-//! (3.3 against 3.9 microseconds); from 10 KiB on it is dearer. See docs/decisions/0003.
+//! One contiguous send of head and body is cheaper than head and sendfile, up to a size that
+//! depends on the machine (`calibrate`). Which of those files are worth the memory, `tier` decides.
 
+use super::tier::Lease;
 use sendrail_files::OpenFile;
 use sendrail_http::{date::DateLine, negotiate::Coding, render::date_position};
-use sendrail_sys::{pread::pread, stat::fstat};
+use sendrail_sys::{
+    pread::{ReadFlags, preadv2},
+    stat::fstat,
+};
 use std::{
     cell::{Cell, RefCell},
     ops::Range,
     os::fd::AsFd,
     time::{Duration, Instant},
 };
-
-/// Files up to this many bytes are kept in memory behind their head.
-pub(crate) const SMALL: u64 = 4096;
 
 /// What is kept with an open file, for each coding it can be sent as (as itself, or as the
 /// precompressed variant of another file).
@@ -24,6 +25,7 @@ pub(crate) struct Hot {
     as_itself: RefCell<Option<Rendered>>,
     as_variant: RefCell<Option<Rendered>>,
     resident_until: Cell<Option<Instant>>,
+    asked: Cell<u32>,
 }
 
 /// For how long a file that was found in the page cache is taken to be there still. A look costs
@@ -42,7 +44,7 @@ pub(crate) struct Part {
 
 /// A rendered response.
 #[derive(Debug)]
-pub(crate) struct Rendered {
+struct Rendered {
     bytes: Vec<u8>,
     head_len: usize,
     date: Range<usize>,
@@ -50,35 +52,31 @@ pub(crate) struct Rendered {
     second: i64,
     /// Whether it says `Vary: Accept-Encoding`.
     vary: bool,
+    /// The share of the memory tier that the body takes.
+    lease: Option<Lease>,
 }
 
 impl Rendered {
-    /// Takes a rendered `head`, and reads the body of a small `file` behind it if `with_body`.
-    pub(crate) fn new(
-        head: &[u8],
-        file: &OpenFile,
-        with_body: bool,
-        second: i64,
-        vary: bool,
-    ) -> Self {
-        let mut bytes = Vec::with_capacity(head.len() + body_len(file, with_body));
-        bytes.extend_from_slice(head);
-        if with_body && file.facts().len <= SMALL {
-            append_body(&mut bytes, file);
-        }
-        Self { head_len: head.len(), date: date_position(head), bytes, second, vary }
-    }
-
     fn redate(&mut self, second: i64, date: &mut DateLine) {
         if self.second != second {
             self.bytes[self.date.clone()].copy_from_slice(date.at(second));
             self.second = second;
         }
     }
+
+    fn drop_body(&mut self) {
+        self.bytes.truncate(self.head_len);
+        self.bytes.shrink_to_fit();
+        self.lease = None;
+    }
 }
 
 impl Hot {
-    fn slot(&self, variant: bool) -> &RefCell<Option<Rendered>> {
+    fn slot(&self, coding: Coding) -> &RefCell<Option<Rendered>> {
+        self.slot_of(coding != Coding::Identity)
+    }
+
+    fn slot_of(&self, variant: bool) -> &RefCell<Option<Rendered>> {
         if variant { &self.as_variant } else { &self.as_itself }
     }
 
@@ -91,10 +89,48 @@ impl Hot {
         second: i64,
         date: &mut DateLine,
     ) -> Option<(usize, usize)> {
-        let mut slot = self.slot(coding != Coding::Identity).borrow_mut();
+        let mut slot = self.slot(coding).borrow_mut();
         let rendered = slot.as_mut().filter(|rendered| rendered.vary == vary)?;
         rendered.redate(second, date);
+        self.asked.set(self.asked.get().saturating_add(1));
         Some((rendered.head_len, rendered.bytes.len() - rendered.head_len))
+    }
+
+    /// Keeps a rendered head.
+    pub(crate) fn keep(&self, coding: Coding, head: &[u8], second: i64, vary: bool) {
+        let date = date_position(head);
+        let (bytes, head_len) = (head.to_vec(), head.len());
+        let rendered = Rendered { bytes, head_len, date, second, vary, lease: None };
+        *self.slot(coding).borrow_mut() = Some(rendered);
+    }
+
+    /// Puts the body behind a kept head, if it can be read without waiting for the disk. Says
+    /// whether it is there.
+    pub(crate) fn keep_body(&self, coding: Coding, file: &OpenFile, lease: Option<Lease>) -> bool {
+        let mut slot = self.slot(coding).borrow_mut();
+        let Some(rendered) = slot.as_mut() else { return false };
+        let there = append_body(&mut rendered.bytes, file);
+        rendered.lease = lease.filter(|_| there);
+        there
+    }
+
+    /// How often the answer was asked for since the last call.
+    pub(crate) fn take_asked(&self) -> u32 {
+        self.asked.replace(0)
+    }
+
+    /// How often it was asked for since that was last taken.
+    pub(crate) fn asked(&self) -> u32 {
+        self.asked.get()
+    }
+
+    /// Gives the memory of the bodies back.
+    pub(crate) fn drop_bodies(&self) {
+        for variant in [false, true] {
+            if let Some(rendered) = self.slot_of(variant).borrow_mut().as_mut() {
+                rendered.drop_body();
+            }
+        }
     }
 
     /// The whole file was just found in the page cache, and sent.
@@ -107,14 +143,9 @@ impl Hot {
         self.resident_until.get().is_some_and(|until| now < until)
     }
 
-    /// Keeps a rendered answer.
-    pub(crate) fn keep(&self, coding: Coding, rendered: Rendered) {
-        *self.slot(coding != Coding::Identity).borrow_mut() = Some(rendered);
-    }
-
     /// Lends the bytes of a part to `send`.
     pub(crate) fn with<T>(&self, part: Part, send: impl FnOnce(&[u8]) -> T) -> T {
-        match self.slot(part.variant).borrow().as_ref() {
+        match self.slot_of(part.variant).borrow().as_ref() {
             Some(rendered) if part.body => send(&rendered.bytes),
             Some(rendered) => send(&rendered.bytes[..rendered.head_len]),
             None => send(&[]),
@@ -122,23 +153,24 @@ impl Hot {
     }
 }
 
-fn body_len(file: &OpenFile, with_body: bool) -> usize {
-    if with_body && file.facts().len <= SMALL { file.facts().len as usize } else { 0 }
-}
-
-/// Reads the body behind the head, unless the file is not what its facts say any more: then
-/// nothing is kept, and the transfer will find out what is wrong.
-fn append_body(bytes: &mut Vec<u8>, file: &OpenFile) {
+/// Reads the body behind the head. Nothing is kept if any of it is not in the page cache
+/// (RWF_NOWAIT, `preadv2(2)`), or if the file is not what its facts say any more: then the transfer
+/// will find out what is wrong.
+fn append_body(bytes: &mut Vec<u8>, file: &OpenFile) -> bool {
+    const NOWAIT: ReadFlags = ReadFlags { nowait: true, dontcache: false };
     let start = bytes.len();
     let len = file.facts().len as usize;
+    bytes.reserve_exact(len);
     bytes.resize(start + len, 0);
     let fd = file.file().as_fd();
-    let whole = matches!(pread(fd, &mut bytes[start..], 0), Ok(read) if read == len);
+    let whole = matches!(preadv2(fd, &mut bytes[start..], 0, NOWAIT), Ok(read) if read == len);
     let unchanged = fstat(fd).is_ok_and(|now| {
         let facts = file.facts();
         (now.len, now.modified, now.changed) == (facts.len, facts.modified, facts.changed)
     });
     if !whole || !unchanged {
         bytes.truncate(start);
+        bytes.shrink_to_fit();
     }
+    whole && unchanged
 }

@@ -5,6 +5,7 @@ pub(crate) mod hot;
 pub(crate) mod listing;
 mod plain;
 pub(crate) mod reply;
+pub(crate) mod tier;
 
 use crate::{clock::Clock, config::Config, connection::machine::Responder, log::Record};
 use bytes::Bytes;
@@ -20,12 +21,14 @@ use sendrail_http::{
     target::{PathTarget, Target, resolve},
 };
 use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use tier::Tier;
 
 /// One worker's view of what is served: its open files, and a buffer to render in.
 #[derive(Debug)]
 pub(crate) struct Site {
     config: Arc<Config>,
     cache: OpenFileCache<Hot>,
+    tier: Tier,
     scratch: Vec<u8>,
     joined: Vec<u8>,
     boundary: u128,
@@ -38,6 +41,7 @@ impl Site {
             CacheOptions { entries: config.files.open_files, valid: config.files.open_files_valid };
         Self {
             cache: OpenFileCache::new(Arc::clone(&config.root), options),
+            tier: Tier::new(config.files.small_limit(), config.files.small_memory),
             config,
             scratch: Vec::with_capacity(1024),
             joined: Vec::new(),
@@ -51,10 +55,12 @@ impl Site {
         &self.scratch
     }
 
-    /// Gives up open files that nobody asks for any more, so that deleted ones free their space.
+    /// Gives up open files that nobody asks for any more, so that deleted ones free their space, and
+    /// bodies in memory that are not asked for often.
     pub(crate) fn tidy(&mut self) {
         const IDLE: std::time::Duration = std::time::Duration::from_mins(1);
         self.cache.release_idle(self.clock.now(), IDLE);
+        self.tier.tidy();
     }
 
     fn reply(&mut self, head: &Head<'_>, persist: bool) -> Reply {
