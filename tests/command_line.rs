@@ -3,12 +3,28 @@
 use crate::harness::{Server, Tree, bytes};
 use std::{
     net::{Ipv6Addr, SocketAddr, TcpListener},
-    process::Output,
+    process::{Command, Output, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
     time::{Duration, SystemTime},
 };
 
+/// Runs it to its end. One that serves instead of ending is killed, and the test fails.
 fn run(arguments: &[&str]) -> Output {
-    Server::command().args(arguments).output().unwrap()
+    let mut command = Server::command();
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let pid = child.id().to_string();
+    let (ended, end) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if end.recv_timeout(Duration::from_secs(30)) == Err(RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-s", "KILL", &pid]).status();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    watchdog.join().unwrap();
+    output
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -47,6 +63,8 @@ fn help_is_a_page_that_names_every_option() {
         "--max-connections",
         "--method",
         "--window",
+        "--small-files",
+        "--small-files-memory",
         "--symlinks",
         "--dotfiles",
         "--listing",

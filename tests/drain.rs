@@ -81,6 +81,7 @@ fn a_head_that_is_under_way_is_answered_and_told_to_close() {
     connection.send("GET /small.txt HTTP/1.1\r\nHo");
     probe.get("/small.txt", ""); // accepted and read behind the half head, so that is in by now
     stop(&server, "TERM");
+    assert!(probe.is_closed(), "idle"); // so the worker knows by now
     connection.send("st: test\r\n\r\n");
     let response = connection.response(false);
     assert_eq!((response.status, response.field("Connection")), (200, Some("close")));

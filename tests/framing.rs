@@ -317,9 +317,10 @@ fn chunks_that_are_malformed_are_refused() {
         refused(&server, get_with("Transfer-Encoding: chunked") + body + SMUGGLED, 400);
     }
     // Bounds on everything that is not data (CVE-2023-39326).
-    let extension = format!("1;{}\r\n", "e".repeat(2000));
+    let extension = format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(2000));
+    let extensions = format!("1;{}\r\nx\r\n", "e".repeat(1000)).repeat(30) + "0\r\n\r\n";
     let trailers = "0\r\n".to_owned() + &"X: 1234567890\r\n".repeat(1000);
-    for body in [extension, trailers] {
+    for body in [extension, extensions, trailers] {
         refused(&server, get_with("Transfer-Encoding: chunked") + &body + SMUGGLED, 400);
     }
 }

@@ -70,24 +70,25 @@ fn every_forced_method_moves_the_same_bytes_and_says_so() {
 fn auto_answers_small_files_from_memory_and_sends_the_others_by_sendfile() {
     let tree = Tree::new();
     let content = bytes(1 << 20);
-    for size in [1, 4096, 4097, 1 << 20] {
+    for size in [1, 1000, 1 << 20] {
         tree.file(&format!("{size}.bin"), &content[..size]);
     }
     let journal = Journal::new();
-    let server = Server::logged(&tree, &journal, &["--open-files-valid", "1h"]);
+    let arguments = ["--open-files-valid", "1h", "--small-files", "4k"];
+    let server = Server::logged(&tree, &journal, &arguments);
     let mut connection = server.connect();
-    for size in [1, 4096, 4097, 1 << 20] {
-        for _ in 0..2 {
+    for size in [1, 1000, 1 << 20] {
+        for _ in 0..4 {
             assert!(connection.get(&format!("/{size}.bin"), "").body == content[..size]);
         }
     }
-    let entries = journal.wait_for(8);
-    for again in [1, 3] {
+    let entries = journal.wait_for(12);
+    for again in [3, 7] {
         // One send of head and body together.
         assert_moved_by(&entries[again], "memory", 0, 0);
         assert_eq!(entries[again]["receipt"]["system_calls"], 1);
     }
-    for entry in &entries[4..] {
+    for entry in &entries[8..] {
         assert_eq!(entry["receipt"]["method"], "sendfile", "{entry}");
         assert_copies(entry, 0);
     }

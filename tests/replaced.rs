@@ -109,19 +109,21 @@ fn a_rewrite_in_place_changes_the_entity_tag() {
     tree.file("a.txt", "version 1");
     let server = Server::start(&tree, &["--open-files-valid", "50ms"]);
     let mut connection = server.connect();
-    let mut tags = Vec::new();
+    let mut tags: Vec<String> = Vec::new();
     for version in ["version 1", "version 2", "version 3"] {
         tree.file("a.txt", version);
-        let mut tag = String::new();
-        eventually("the rewritten file is served", || {
+        // Within the validity the new bytes may come under the old tag: that is what believing a
+        // kept file means. After it, the same length must not be taken for the same version.
+        eventually("the rewritten file has a tag of its own", || {
             let response = connection.get("/a.txt", "");
-            tag = response.field("ETag").unwrap().trim_start_matches("W/").to_owned();
-            response.body == version.as_bytes()
+            let tag = response.field("ETag").unwrap().trim_start_matches("W/");
+            let new = response.body == version.as_bytes() && !tags.iter().any(|old| old == tag);
+            if new {
+                tags.push(tag.to_owned());
+            }
+            new
         });
-        tags.push(tag);
     }
-    tags.dedup();
-    assert_eq!(tags.len(), 3, "one tag for two versions of the same length: {tags:?}");
     let fields = format!("If-None-Match: {}\r\n", tags[0]);
     assert_eq!(connection.get("/a.txt", &fields).body, b"version 3");
 }
