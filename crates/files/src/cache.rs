@@ -127,6 +127,15 @@ impl<T: Default> OpenFileCache<T> {
         siblings.flags()
     }
 
+    /// Forgets what `path` led to: whoever holds the entry has seen that it is not true any more.
+    pub fn forget(&mut self, path: &[u8]) {
+        if let Some(entries) = &mut self.entries
+            && entries.remove(path).is_some()
+        {
+            self.counts.replaced += 1;
+        }
+    }
+
     /// Gives up the entries nobody has asked for during `idle`, and says how many.
     ///
     /// To be called now and then: a file that was deleted keeps its disk space for as long as it
@@ -181,11 +190,7 @@ impl<T: Default> OpenFileCache<T> {
                 Ok(self.remember(path, found, now))
             }
             Err(error) => {
-                if let Some(entries) = &mut self.entries
-                    && entries.remove(path).is_some()
-                {
-                    self.counts.replaced += 1;
-                }
+                self.forget(path);
                 Err(error)
             }
         }

@@ -24,7 +24,7 @@ pub(super) enum Sent {
 
 impl Connection {
     pub(super) async fn send(&mut self, reply: Reply) -> Sent {
-        let Reply { status, head_len, source, record } = reply;
+        let Reply { status, head_len, source, filled, record } = reply;
         let (source, status, head_len) = match source {
             Source::Listing(job) => {
                 let worker = std::rc::Rc::clone(&self.worker);
@@ -100,7 +100,9 @@ impl Connection {
             };
         };
         let mut receipt = transfer.into_receipt();
-        receipt.system_calls += looks;
+        let (calls, copied) = filled.cost();
+        receipt.system_calls += looks + calls;
+        receipt.copied += copied;
         self.sent += receipt.bytes;
         if let Some(record) = record {
             self.worker.log(&record, status, head_len, &receipt, end);

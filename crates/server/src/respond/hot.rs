@@ -25,7 +25,35 @@ pub(crate) struct Hot {
     as_itself: RefCell<Option<Rendered>>,
     as_variant: RefCell<Option<Rendered>>,
     resident_until: Cell<Option<Instant>>,
+    confirmed: Cell<Option<Instant>>,
     asked: Cell<u32>,
+}
+
+/// What was read to take a body into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// Nothing was tried.
+    Not,
+    /// Two calls, in vain.
+    InVain,
+    /// Two calls, and this many bytes are now kept.
+    Kept(u64),
+}
+
+impl Filled {
+    /// Whether the body is there now.
+    pub(crate) fn is_kept(self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+
+    /// For the receipt: the calls made, and the bytes copied by them.
+    pub(crate) fn cost(self) -> (u64, u64) {
+        match self {
+            Self::Not => (0, 0),
+            Self::InVain => (2, 0),
+            Self::Kept(bytes) => (2, bytes),
+        }
+    }
 }
 
 /// For how long a file that was found in the page cache is taken to be there still. A look costs
@@ -92,7 +120,6 @@ impl Hot {
         let mut slot = self.slot(coding).borrow_mut();
         let rendered = slot.as_mut().filter(|rendered| rendered.vary == vary)?;
         rendered.redate(second, date);
-        self.asked.set(self.asked.get().saturating_add(1));
         Some((rendered.head_len, rendered.bytes.len() - rendered.head_len))
     }
 
@@ -104,14 +131,35 @@ impl Hot {
         *self.slot(coding).borrow_mut() = Some(rendered);
     }
 
-    /// Puts the body behind a kept head, if it can be read without waiting for the disk. Says
-    /// whether it is there.
-    pub(crate) fn keep_body(&self, coding: Coding, file: &OpenFile, lease: Option<Lease>) -> bool {
+    /// Puts the body behind a kept head, if it can be read without waiting for the disk.
+    pub(crate) fn keep_body(
+        &self,
+        coding: Coding,
+        file: &OpenFile,
+        lease: Option<Lease>,
+    ) -> Filled {
         let mut slot = self.slot(coding).borrow_mut();
-        let Some(rendered) = slot.as_mut() else { return false };
-        let there = append_body(&mut rendered.bytes, file);
-        rendered.lease = lease.filter(|_| there);
-        there
+        let Some(rendered) = slot.as_mut() else { return Filled::Not };
+        if !append_body(&mut rendered.bytes, file) {
+            return Filled::InVain;
+        }
+        rendered.lease = lease;
+        Filled::Kept(file.facts().len)
+    }
+
+    /// Counts a request that the kept answer can serve.
+    pub(crate) fn count_request(&self) {
+        self.asked.set(self.asked.get().saturating_add(1));
+    }
+
+    /// The facts were just found to be true.
+    pub(crate) fn confirm(&self, now: Instant) {
+        self.confirmed.set(Some(now));
+    }
+
+    /// Whether that was within this tick of the clock.
+    pub(crate) fn is_confirmed(&self, now: Instant) -> bool {
+        self.confirmed.get() == Some(now)
     }
 
     /// How often the answer was asked for since the last call.
@@ -164,13 +212,18 @@ fn append_body(bytes: &mut Vec<u8>, file: &OpenFile) -> bool {
     bytes.resize(start + len, 0);
     let fd = file.file().as_fd();
     let whole = matches!(preadv2(fd, &mut bytes[start..], 0, NOWAIT), Ok(read) if read == len);
-    let unchanged = fstat(fd).is_ok_and(|now| {
-        let facts = file.facts();
-        (now.len, now.modified, now.changed) == (facts.len, facts.modified, facts.changed)
-    });
+    let unchanged = is_true(file);
     if !whole || !unchanged {
         bytes.truncate(start);
         bytes.shrink_to_fit();
     }
     whole && unchanged
+}
+
+/// Whether the open file is still the version that its facts describe.
+pub(crate) fn is_true(file: &OpenFile) -> bool {
+    fstat(file.file().as_fd()).is_ok_and(|now| {
+        let facts = file.facts();
+        (now.len, now.modified, now.changed) == (facts.len, facts.modified, facts.changed)
+    })
 }

@@ -9,7 +9,7 @@ pub(crate) mod tier;
 
 use crate::{clock::Clock, config::Config, connection::machine::Responder, log::Record};
 use bytes::Bytes;
-use hot::Hot;
+use hot::{Filled, Hot};
 use listing::ListingJob;
 use reply::{Reply, Source};
 use sendrail_files::{CacheOptions, Entry, Found, OpenError, OpenFileCache, Order};
@@ -128,6 +128,7 @@ impl Site {
                     status: Status::OK,
                     head_len: 0,
                     source: Source::Listing(Box::new(job)),
+                    filled: Filled::Not,
                     record: None,
                 })
             }

@@ -2,6 +2,7 @@
 
 use super::{
     Site,
+    hot::Filled,
     listing::{ListingJob, Page},
     reply::{Reply, Source},
 };
@@ -144,6 +145,12 @@ impl Site {
                 chain.push_bytes(body);
             }
         }
-        Reply { status, head_len, source: Source::Scratch(chain), record: None }
+        Reply {
+            status,
+            head_len,
+            source: Source::Scratch(chain),
+            filled: Filled::Not,
+            record: None,
+        }
     }
 }

@@ -2,7 +2,11 @@
 
 use crate::{
     log::Record,
-    respond::{hot::Hot, hot::Part, listing::ListingJob},
+    respond::{
+        hot::Hot,
+        hot::{Filled, Part},
+        listing::ListingJob,
+    },
 };
 use bytes::Bytes;
 use sendrail_files::Entry;
@@ -17,6 +21,8 @@ pub(crate) struct Reply {
     /// Bytes of the head, which the log does not count as the body.
     pub(crate) head_len: u64,
     pub(crate) source: Source,
+    /// What was read for it beside the transfer.
+    pub(crate) filled: Filled,
     /// What the access log says of the request; none when there is no log.
     pub(crate) record: Option<Box<Record>>,
 }

@@ -4,7 +4,7 @@
 //! stays while the file is kept open. Above that a file has to be asked for again and again, and all
 //! of them together take no more than the budget, so that copies come out of the CPU's caches.
 
-use super::hot::Hot;
+use super::hot::{Filled, Hot};
 use sendrail_files::{Entry, OpenFile};
 use sendrail_http::negotiate::Coding;
 use std::{
@@ -35,31 +35,33 @@ impl Tier {
         Self { limit, capacity, used: Rc::default(), kept: Vec::new() }
     }
 
-    /// Takes the body of a kept answer into memory if it is worth it. Says whether it is there.
+    /// Takes the body of a kept answer into memory if it is worth it.
     pub(super) fn admit(
         &mut self,
         entry: &Rc<Entry<Hot>>,
         coding: Coding,
         file: &OpenFile,
         now: Instant,
-    ) -> bool {
+    ) -> Filled {
         let len = file.facts().len;
         if len > self.limit {
-            return false;
+            return Filled::Not;
         }
         if len <= ALWAYS {
             return entry.extra.keep_body(coding, file, None);
         }
         // Trying to read what is not in the page cache is not for nothing at this size.
         if entry.extra.asked() < OFTEN || !entry.extra.is_resident(now) {
-            return false;
+            return Filled::Not;
         }
-        let Some(lease) = Lease::take(&self.used, len, self.capacity) else { return false };
-        let there = entry.extra.keep_body(coding, file, Some(lease));
-        if there {
+        let Some(lease) = Lease::take(&self.used, len, self.capacity) else {
+            return Filled::Not;
+        };
+        let filled = entry.extra.keep_body(coding, file, Some(lease));
+        if filled.is_kept() {
             self.kept.push(Rc::downgrade(entry));
         }
-        there
+        filled
     }
 
     /// Gives up what was not asked for often since the last time. To be called now and then.
