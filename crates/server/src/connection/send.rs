@@ -5,9 +5,10 @@ use super::{
     pace::{Pace, Verdict},
 };
 use crate::{
-    log::End,
-    respond::reply::{Reply, Source},
+    log::{End, Record},
+    respond::reply::{Cost, Reply, Source},
 };
+use sendrail_http::status::Status;
 use sendrail_sys::{poll::writable_now, sockopt::unsent_bytes};
 use sendrail_transfer::{Chain, Disk, Step, Transfer};
 use std::{fs::File, os::fd::AsRawFd, sync::Arc, time::Instant};
@@ -22,137 +23,171 @@ pub(super) enum Sent {
     CutShort,
 }
 
+/// A reply on its way.
+struct Sending {
+    transfer: Transfer,
+    status: Status,
+    head_len: u64,
+    record: Option<Box<Record>>,
+    /// System calls and copies that the transfer does not know of.
+    cost: Cost,
+    pace: Option<Pace>,
+    /// The last step was taken by a thread of the disk pool.
+    from_pool: bool,
+}
+
 impl Connection {
-    pub(super) async fn send(&mut self, reply: Reply) -> Sent {
-        let Reply { status, head_len, source, filled, record } = reply;
-        let (source, status, head_len) = match source {
-            Source::Listing(job) => {
-                let worker = std::rc::Rc::clone(&self.worker);
-                let listed = tokio::task::spawn_blocking(move || {
-                    let made = job.make();
-                    (job, made)
-                });
-                let Ok((job, made)) = listed.await else { return Sent::CutShort };
-                let reply = worker.site.borrow_mut().listed(&job, made);
-                (reply.source, reply.status, reply.head_len)
-            }
-            other => (other, status, head_len),
-        };
-        let (mut transfer, mut step) = self.begin(source);
-        let at_once = matches!(step, Step::Done);
-        let mut pace: Option<Pace> = None;
-        let mut looks = 0;
-        let mut from_pool = false;
-        let end = loop {
-            step = match step {
-                Step::Done => break End::Complete,
-                Step::Yield => {
-                    tokio::task::yield_now().await;
-                    if self.worker.is_stopping() {
-                        break End::Shutdown;
-                    }
-                    transfer.step(&*self.stream, Disk::MustNotWait)
-                }
-                Step::WaitSocket => {
-                    self.clear(Interest::WRITABLE);
-                    let sent = transfer.receipt().bytes;
-                    // The disk pool's thread saw the socket full. This loop may have been told
-                    // since then that it is not, and would wait for ever after clearing that.
-                    let mut freed = false;
-                    if std::mem::take(&mut from_pool) {
-                        looks += 1;
-                        freed = writable_now(self.fd()).unwrap_or(true);
-                    }
-                    if !freed && let Err(end) = self.wait_to_send(&mut pace, sent, &mut looks).await
-                    {
-                        break end;
-                    }
-                    transfer.step(&*self.stream, Disk::MustNotWait)
-                }
-                Step::WaitDisk => {
-                    let stream = Arc::clone(&self.stream);
-                    let pooled = tokio::task::spawn_blocking(move || {
-                        let step = transfer.step(&*stream, Disk::MayWait);
-                        (transfer, step)
-                    });
-                    match pooled.await {
-                        Ok((back, step)) => {
-                            transfer = back;
-                            // The time the disk took is not the client's.
-                            pace = None;
-                            from_pool = true;
-                            step
-                        }
-                        // The runtime is shutting down, or the step panicked: either way this
-                        // connection is at its end, and its receipt is lost with it.
-                        Err(error) => {
-                            tracing::error!(%error, "a transfer was lost in the disk pool");
-                            return Sent::CutShort;
-                        }
-                    }
-                }
-                Step::PeerGone(_) => break End::PeerGone,
-                Step::Failed(fault) => {
-                    let file = transfer.current_file().map(path_of).unwrap_or_default();
-                    tracing::error!(file, peer = %self.peer, %fault, "a transfer was cut short");
-                    break End::FileFault;
-                }
-            };
-        };
-        let mut receipt = transfer.into_receipt();
-        let (calls, copied) = filled.cost();
-        receipt.system_calls += looks + calls;
-        receipt.copied += copied;
-        self.sent += receipt.bytes;
-        if let Some(record) = record {
-            self.worker.log(&record, status, head_len, &receipt, end);
+    /// Sends a reply. What can be sent at once is, without any of the state that waiting takes.
+    pub(super) async fn send(&mut self, mut reply: Reply) -> Sent {
+        if let Source::Listing(_) = reply.source {
+            let Some(listed) = self.list(reply).await else { return Sent::CutShort };
+            reply = listed;
         }
-        if end == End::Complete { Sent::Whole { at_once } } else { Sent::CutShort }
+        let (mut sending, step) = self.begin(reply);
+        if matches!(step, Step::Done) {
+            self.finish(sending, End::Complete);
+            return Sent::Whole { at_once: true };
+        }
+        match self.go_on(&mut sending, step).await {
+            Some(end) => {
+                self.finish(sending, end);
+                if end == End::Complete { Sent::Whole { at_once: false } } else { Sent::CutShort }
+            }
+            None => Sent::CutShort,
+        }
+    }
+
+    /// Makes a listing where waiting for the disk is allowed.
+    async fn list(&mut self, reply: Reply) -> Option<Reply> {
+        let Reply { source: Source::Listing(job), record, .. } = reply else { return Some(reply) };
+        let listed = tokio::task::spawn_blocking(move || {
+            let made = job.make();
+            (job, made)
+        });
+        let (job, made) = listed.await.ok()?;
+        let mut reply = self.worker.site.borrow_mut().listed(&job, made);
+        reply.record = record;
+        Some(reply)
     }
 
     /// Sends the head from wherever it is, and the first window behind it.
-    fn begin(&self, source: Source) -> (Transfer, Step) {
-        let start = |chain: Chain, head: &[u8]| {
-            let mut transfer = Transfer::new(chain, self.worker.config.transfer.clone());
-            let step = transfer.begin(&*self.stream, head, Disk::MustNotWait);
-            (transfer, step)
+    fn begin(&self, reply: Reply) -> (Sending, Step) {
+        let Reply { status, head_len, source, cost, record } = reply;
+        let sending = |chain: Chain| Sending {
+            transfer: Transfer::new(chain, self.worker.config.transfer.clone()),
+            status,
+            head_len,
+            record,
+            cost,
+            pace: None,
+            from_pool: false,
         };
+        let socket = &*self.stream;
         match source {
-            Source::Scratch(chain) => start(chain, self.worker.site.borrow().scratch()),
+            Source::Scratch(chain) => {
+                let mut sending = sending(chain);
+                let site = self.worker.site.borrow();
+                let step = sending.transfer.begin(socket, site.scratch(), Disk::MustNotWait);
+                (sending, step)
+            }
             Source::Hot(entry, part, chain) => {
                 let now = self.worker.site.borrow().clock.now();
                 let looks = !chain.is_empty() && !entry.extra.is_resident(now);
-                let begun = entry.extra.with(part, |head| start(chain, head));
-                if looks && matches!(begun.1, Step::Done) && begun.0.receipt().cold == 0 {
+                let mut sending = sending(chain);
+                let step = entry
+                    .extra
+                    .with(part, |head| sending.transfer.begin(socket, head, Disk::MustNotWait));
+                if looks && matches!(step, Step::Done) && sending.transfer.receipt().cold == 0 {
                     entry.extra.was_resident(now);
                 }
-                begun
+                (sending, step)
             }
-            Source::Owned(head, chain) => start(chain, &head),
+            Source::Owned(head, chain) => {
+                let mut sending = sending(chain);
+                let step = sending.transfer.begin(socket, &head, Disk::MustNotWait);
+                (sending, step)
+            }
             Source::Listing(_) => unreachable!("a listing is made before it is sent"),
         }
     }
 
+    /// Takes steps until the end; `None` if the transfer is lost with its receipt.
+    async fn go_on(&self, sending: &mut Sending, mut step: Step) -> Option<End> {
+        loop {
+            step = match step {
+                Step::Done => return Some(End::Complete),
+                Step::Yield => {
+                    tokio::task::yield_now().await;
+                    if self.worker.is_stopping() {
+                        return Some(End::Shutdown);
+                    }
+                    sending.transfer.step(&*self.stream, Disk::MustNotWait)
+                }
+                Step::WaitSocket => {
+                    if let Err(end) = self.wait_until_writable(sending).await {
+                        return Some(end);
+                    }
+                    sending.transfer.step(&*self.stream, Disk::MustNotWait)
+                }
+                Step::WaitDisk => self.step_in_pool(sending).await?,
+                Step::PeerGone(_) => return Some(End::PeerGone),
+                Step::Failed(fault) => {
+                    let file = sending.transfer.current_file().map(path_of).unwrap_or_default();
+                    tracing::error!(file, peer = %self.peer, %fault, "a transfer was cut short");
+                    return Some(End::FileFault);
+                }
+            };
+        }
+    }
+
+    /// Has a thread that may sleep on the disk take the next step.
+    async fn step_in_pool(&self, sending: &mut Sending) -> Option<Step> {
+        let empty = Transfer::new(Chain::new(), self.worker.config.transfer.clone());
+        let mut transfer = std::mem::replace(&mut sending.transfer, empty);
+        let stream = Arc::clone(&self.stream);
+        let pooled = tokio::task::spawn_blocking(move || {
+            let step = transfer.step(&*stream, Disk::MayWait);
+            (transfer, step)
+        });
+        match pooled.await {
+            Ok((transfer, step)) => {
+                sending.transfer = transfer;
+                sending.from_pool = true;
+                sending.pace = None; // the time the disk took is not the client's
+                Some(step)
+            }
+            // The runtime is shutting down, or the step panicked: either way this connection is at
+            // its end, and its receipt is lost with it.
+            Err(error) => {
+                tracing::error!(%error, "a transfer was lost in the disk pool");
+                None
+            }
+        }
+    }
+
     /// Waits until the socket takes more, or until the client has taken too little for too long.
-    /// Counts its looks at the socket, each a system call, in `looks`.
-    async fn wait_to_send(
-        &self,
-        pace: &mut Option<Pace>,
-        sent_now: u64,
-        looks: &mut u64,
-    ) -> Result<(), End> {
+    async fn wait_until_writable(&self, sending: &mut Sending) -> Result<(), End> {
+        self.clear(Interest::WRITABLE);
+        // The disk pool's thread saw the socket full. This loop may have been told since then that
+        // it is not, and would wait for ever after clearing that.
+        if std::mem::take(&mut sending.from_pool) {
+            sending.cost.of_a_look();
+            if writable_now(self.fd()).unwrap_or(true) {
+                return Ok(());
+            }
+        }
         let limits = &self.worker.config.limits;
         loop {
             let now = Instant::now();
-            if pace.is_none_or(|pace| now >= pace.deadline(limits)) {
-                *looks += 1;
-                let acknowledged = self.acknowledged(sent_now);
-                let watched = pace.get_or_insert_with(|| Pace::new(now, acknowledged));
-                if watched.judge(now, acknowledged, limits) == Verdict::TooSlow {
+            if sending.pace.is_none_or(|pace| now >= pace.deadline(limits)) {
+                sending.cost.of_a_look();
+                let acknowledged = self.acknowledged(sending.transfer.receipt().bytes);
+                let pace = sending.pace.get_or_insert_with(|| Pace::new(now, acknowledged));
+                if pace.judge(now, acknowledged, limits) == Verdict::TooSlow {
                     return Err(End::TooSlow);
                 }
             }
-            let pace = pace.expect("it is there from the first look on");
+            let pace = sending.pace.expect("it has just been made if it was not there");
             self.slot.set_deadline(pace.deadline(limits));
             match self.wait(Interest::WRITABLE, false).await {
                 Wait::Ready => return Ok(()),
@@ -166,6 +201,17 @@ impl Connection {
     fn acknowledged(&self, sent_now: u64) -> u64 {
         let unsent = unsent_bytes(self.fd()).unwrap_or(0);
         (self.sent + sent_now).saturating_sub(unsent)
+    }
+
+    fn finish(&mut self, sending: Sending, end: End) {
+        let Sending { transfer, status, head_len, record, cost, .. } = sending;
+        let mut receipt = transfer.into_receipt();
+        self.sent += receipt.bytes;
+        if let Some(record) = record {
+            receipt.system_calls += cost.calls;
+            receipt.copied += cost.copied;
+            self.worker.log(&record, status, head_len, &receipt, end);
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{
     Site,
-    hot::{Filled, Hot, Part, is_true},
-    reply::{Reply, Source},
+    hot::{Hot, Part, is_true},
+    reply::{Cost, Reply, Source},
 };
 use sendrail_files::{CodingFlags, Entry, Found, OpenFile, Timestamp};
 use sendrail_http::{
@@ -28,6 +28,7 @@ struct Selected<'a> {
     media_type: &'static str,
     coding: Coding,
     vary: bool,
+    cost: Cost,
 }
 
 impl Selected<'_> {
@@ -65,7 +66,7 @@ impl Site {
             }
         }
         self.confirm(&mut selected);
-        if usual && let Some(reply) = self.kept_head_answer(&selected, wants_body) {
+        if usual && let Some(reply) = self.kept_head_answer(&mut selected, wants_body) {
             return reply;
         }
         self.represent(&selected, head, persist, usual)
@@ -83,6 +84,7 @@ impl Site {
             media_type: "",
             coding: Coding::Identity,
             vary: false,
+            cost: Cost::default(),
         };
         selected.media_type = selected.file().media_type();
         if !self.config.files.precompressed {
@@ -118,17 +120,17 @@ impl Site {
     }
 
     /// The kept head, with the body from the file; into memory with it if it is worth that.
-    fn kept_head_answer(&mut self, selected: &Selected<'_>, wants_body: bool) -> Option<Reply> {
+    fn kept_head_answer(&mut self, selected: &mut Selected<'_>, wants_body: bool) -> Option<Reply> {
         let (head_len, _) = self.kept(selected)?;
         let now = self.clock.now();
         // A forced method is to be seen at work: no answer from memory then.
         let may_use_memory = self.config.transfer.method.is_none();
         if may_use_memory && wants_body {
-            let filled = self.tier.admit(&selected.entry, selected.coding, selected.file(), now);
-            if filled.is_kept() {
-                let mut reply = hot(selected, head_len, true, Chain::new());
-                reply.filled = filled;
-                return Some(reply);
+            let (entry, coding, mut cost) = (&selected.entry, selected.coding, selected.cost);
+            let there = self.tier.admit(entry, coding, selected.file(), now, &mut cost);
+            selected.cost = cost;
+            if there {
+                return Some(hot(selected, head_len, true, Chain::new()));
             }
         }
         let mut chain = Chain::new();
@@ -151,6 +153,7 @@ impl Site {
         if selected.hot().is_confirmed(now) {
             return;
         }
+        selected.cost.of_a_look();
         if is_true(selected.file()) {
             return selected.hot().confirm(now);
         }
@@ -209,7 +212,7 @@ impl Site {
             status: answer.status,
             head_len,
             source: Source::Scratch(chain),
-            filled: Filled::Not,
+            cost: selected.cost,
             record: None,
         }
     }
@@ -222,7 +225,7 @@ fn hot(selected: &Selected<'_>, head_len: usize, body: bool, chain: Chain) -> Re
         status: Status::OK,
         head_len: head_len as u64,
         source: Source::Hot(Rc::clone(&selected.entry), part, chain),
-        filled: Filled::Not,
+        cost: selected.cost,
         record: None,
     }
 }

@@ -29,33 +29,6 @@ pub(crate) struct Hot {
     asked: Cell<u32>,
 }
 
-/// What was read to take a body into memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Filled {
-    /// Nothing was tried.
-    Not,
-    /// Two calls, in vain.
-    InVain,
-    /// Two calls, and this many bytes are now kept.
-    Kept(u64),
-}
-
-impl Filled {
-    /// Whether the body is there now.
-    pub(crate) fn is_kept(self) -> bool {
-        matches!(self, Self::Kept(_))
-    }
-
-    /// For the receipt: the calls made, and the bytes copied by them.
-    pub(crate) fn cost(self) -> (u64, u64) {
-        match self {
-            Self::Not => (0, 0),
-            Self::InVain => (2, 0),
-            Self::Kept(bytes) => (2, bytes),
-        }
-    }
-}
-
 /// For how long a file that was found in the page cache is taken to be there still. A look costs
 /// 0.15 to 4 microseconds (by the size of the folios), which is 1 to 5 % of sending 100 KiB; a file
 /// that was sent within this time is the last that the kernel would evict.
@@ -131,20 +104,14 @@ impl Hot {
         *self.slot(coding).borrow_mut() = Some(rendered);
     }
 
-    /// Puts the body behind a kept head, if it can be read without waiting for the disk.
-    pub(crate) fn keep_body(
-        &self,
-        coding: Coding,
-        file: &OpenFile,
-        lease: Option<Lease>,
-    ) -> Filled {
+    /// Puts the body behind a kept head, if it can be read without waiting for the disk. Says
+    /// whether it is there. Two system calls.
+    pub(crate) fn keep_body(&self, coding: Coding, file: &OpenFile, lease: Option<Lease>) -> bool {
         let mut slot = self.slot(coding).borrow_mut();
-        let Some(rendered) = slot.as_mut() else { return Filled::Not };
-        if !append_body(&mut rendered.bytes, file) {
-            return Filled::InVain;
-        }
-        rendered.lease = lease;
-        Filled::Kept(file.facts().len)
+        let Some(rendered) = slot.as_mut() else { return false };
+        let there = append_body(&mut rendered.bytes, file);
+        rendered.lease = lease.filter(|_| there);
+        there
     }
 
     /// Counts a request that the kept answer can serve.

@@ -9,9 +9,9 @@ pub(crate) mod tier;
 
 use crate::{clock::Clock, config::Config, connection::machine::Responder, log::Record};
 use bytes::Bytes;
-use hot::{Filled, Hot};
+use hot::Hot;
 use listing::ListingJob;
-use reply::{Reply, Source};
+use reply::{Cost, Reply, Source};
 use sendrail_files::{CacheOptions, Entry, Found, OpenError, OpenFileCache, Order};
 use sendrail_http::{
     head::{Head, Method, Refusal, Version},
@@ -128,7 +128,7 @@ impl Site {
                     status: Status::OK,
                     head_len: 0,
                     source: Source::Listing(Box::new(job)),
-                    filled: Filled::Not,
+                    cost: Cost::default(),
                     record: None,
                 })
             }

@@ -2,9 +2,8 @@
 
 use super::{
     Site,
-    hot::Filled,
     listing::{ListingJob, Page},
-    reply::{Reply, Source},
+    reply::{Cost, Reply, Source},
 };
 use bytes::Bytes;
 use sendrail_files::OpenError;
@@ -149,7 +148,7 @@ impl Site {
             status,
             head_len,
             source: Source::Scratch(chain),
-            filled: Filled::Not,
+            cost: Cost::default(),
             record: None,
         }
     }

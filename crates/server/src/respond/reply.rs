@@ -2,11 +2,7 @@
 
 use crate::{
     log::Record,
-    respond::{
-        hot::Hot,
-        hot::{Filled, Part},
-        listing::ListingJob,
-    },
+    respond::{hot::Hot, hot::Part, listing::ListingJob},
 };
 use bytes::Bytes;
 use sendrail_files::Entry;
@@ -21,8 +17,8 @@ pub(crate) struct Reply {
     /// Bytes of the head, which the log does not count as the body.
     pub(crate) head_len: u64,
     pub(crate) source: Source,
-    /// What was read for it beside the transfer.
-    pub(crate) filled: Filled,
+    /// What it cost before the transfer began.
+    pub(crate) cost: Cost,
     /// What the access log says of the request; none when there is no log.
     pub(crate) record: Option<Box<Record>>,
 }
@@ -38,4 +34,29 @@ pub(crate) enum Source {
     Owned(Bytes, Chain),
     /// The answer has to be made by a thread that may wait for the disk.
     Listing(Box<ListingJob>),
+}
+
+/// What a reply cost before its transfer began, for the receipt: looking whether a kept file is
+/// still what it was, and reading a small one into memory. Finding a file that is not kept open is
+/// not in here, for it is not done per reply.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cost {
+    /// System calls.
+    pub(crate) calls: u64,
+    /// Bytes copied by them.
+    pub(crate) copied: u64,
+}
+
+impl Cost {
+    /// One look.
+    pub(crate) fn of_a_look(&mut self) {
+        self.calls += 1;
+    }
+
+    /// A read and a look, for `len` bytes if they are `there` now; passes that on.
+    pub(crate) fn of_filling(&mut self, len: u64, there: bool) -> bool {
+        self.calls += 2;
+        self.copied += if there { len } else { 0 };
+        there
+    }
 }

@@ -4,7 +4,7 @@
 //! stays while the file is kept open. Above that a file has to be asked for again and again, and all
 //! of them together take no more than the budget, so that copies come out of the CPU's caches.
 
-use super::hot::{Filled, Hot};
+use super::{hot::Hot, reply::Cost};
 use sendrail_files::{Entry, OpenFile};
 use sendrail_http::negotiate::Coding;
 use std::{
@@ -35,33 +35,35 @@ impl Tier {
         Self { limit, capacity, used: Rc::default(), kept: Vec::new() }
     }
 
-    /// Takes the body of a kept answer into memory if it is worth it.
+    /// Takes the body of a kept answer into memory if it is worth it. Says whether it is there, and
+    /// counts what that cost.
     pub(super) fn admit(
         &mut self,
         entry: &Rc<Entry<Hot>>,
         coding: Coding,
         file: &OpenFile,
         now: Instant,
-    ) -> Filled {
+        cost: &mut Cost,
+    ) -> bool {
         let len = file.facts().len;
         if len > self.limit {
-            return Filled::Not;
+            return false;
         }
         if len <= ALWAYS {
-            return entry.extra.keep_body(coding, file, None);
+            return cost.of_filling(len, entry.extra.keep_body(coding, file, None));
         }
         // Trying to read what is not in the page cache is not for nothing at this size.
         if entry.extra.asked() < OFTEN || !entry.extra.is_resident(now) {
-            return Filled::Not;
+            return false;
         }
         let Some(lease) = Lease::take(&self.used, len, self.capacity) else {
-            return Filled::Not;
+            return false;
         };
-        let filled = entry.extra.keep_body(coding, file, Some(lease));
-        if filled.is_kept() {
+        let there = cost.of_filling(len, entry.extra.keep_body(coding, file, Some(lease)));
+        if there {
             self.kept.push(Rc::downgrade(entry));
         }
-        filled
+        there
     }
 
     /// Gives up what was not asked for often since the last time. To be called now and then.
