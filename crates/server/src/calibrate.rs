@@ -27,8 +27,8 @@ pub(crate) const FALLBACK: u64 = 4 << 10;
 /// The sizes that are tried, in bytes.
 const SIZES: [usize; 5] = [8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10];
 
-/// Batches of each way, taken in turn; the median of their ratios decides.
-const ROUNDS: usize = 11;
+/// Batches of each way, taken in turn; the lower quartile of each counts.
+const ROUNDS: usize = 12;
 
 /// Bytes sent in one batch, at least: enough to be above the clock's noise.
 const BATCH: usize = 256 << 10;
@@ -74,7 +74,7 @@ pub(crate) fn measure(working_set: usize) -> io::Result<Calibration> {
         if HEAD.len() + size > memory.len() {
             break;
         }
-        ratios.push((size, median_ratio(&pair, &file, &memory, size)?));
+        ratios.push((size, ratio_at(&pair, &file, &memory, size)?));
     }
     Ok(Calibration { limit: limit(&ratios), ratios })
 }
@@ -85,7 +85,7 @@ fn limit(ratios: &[(usize, f64)]) -> u64 {
     worth.last().map_or(FALLBACK, |(size, _)| *size as u64)
 }
 
-fn median_ratio(pair: &Pair, file: &File, memory: &[u8], size: usize) -> io::Result<f64> {
+fn ratio_at(pair: &Pair, file: &File, memory: &[u8], size: usize) -> io::Result<f64> {
     let times = BATCH.div_ceil(size);
     // Whole files begin on a page.
     let last = (memory.len() - size - HEAD.len()) / size * size;
@@ -94,25 +94,31 @@ fn median_ratio(pair: &Pair, file: &File, memory: &[u8], size: usize) -> io::Res
         at = if at >= last { 0 } else { at + size };
         at
     };
-    let mut ratios = Vec::with_capacity(ROUNDS);
+    let (mut from_memory, mut by_sendfile) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        let by_sendfile = cpu_time(times, || {
+        let sendfile = cpu_time(times, || {
             let offset = next();
             pair.push(HEAD.len(), |done| send(pair.sender.as_fd(), &HEAD[done..], true))?;
             pair.push(size, |done| {
                 sendfile(pair.sender.as_fd(), file.as_fd(), (offset + done) as u64, size - done)
             })
         })?;
-        let from_memory = cpu_time(times, || {
+        let memory = cpu_time(times, || {
             let whole = &memory[next()..][..HEAD.len() + size];
             pair.push(whole.len(), |done| send(pair.sender.as_fd(), &whole[done..], false))
         })?;
         if round > 0 {
-            ratios.push(from_memory.as_secs_f64() / by_sendfile.as_secs_f64().max(1e-9));
+            by_sendfile.push(sendfile);
+            from_memory.push(memory);
         }
     }
-    ratios.sort_by(f64::total_cmp);
-    Ok(ratios[ratios.len() / 2])
+    Ok(undisturbed(from_memory).as_secs_f64() / undisturbed(by_sendfile).as_secs_f64().max(1e-9))
+}
+
+/// What a batch takes when nothing interferes: interrupts and neighbours only ever add.
+fn undisturbed(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 4]
 }
 
 /// CPU time of this thread: what other programs do beside it counts little.

@@ -66,9 +66,9 @@ pub struct ServeArguments {
     #[arg(long, value_name = "SIZE|auto", default_value = "auto", help_heading = "Sending")]
     pub small_files: SizeOrAuto,
 
-    /// The most memory those take per worker; only files asked for often get a share. What is more
-    /// than the L2 cache of a core is not worth it
-    #[arg(long, value_name = "SIZE", default_value = "1m", help_heading = "Sending")]
+    /// The most memory those take per worker; only files asked for often get a share. More than
+    /// half of a core's L2 cache is not worth it
+    #[arg(long, value_name = "SIZE", default_value = "512k", help_heading = "Sending")]
     pub small_files_memory: Size,
 
     /// Which symbolic links are followed. same-root: those that stay beneath DIR (a link with an
