@@ -14,23 +14,32 @@ pub(crate) struct Clock {
     origin: (Instant, Duration),
     now: Instant,
     unix: Duration,
+    /// When the wall clock was looked at, by the coarse clock, and what it said.
+    wall: (Duration, Duration),
     line: DateLine,
 }
+
+/// How long the wall clock is reckoned from the other one before it is looked at again: somebody may
+/// set it.
+const RESYNC: Duration = Duration::from_millis(250);
 
 impl Clock {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
-        let origin = (now, read(ClockId::MonotonicCoarse));
-        let mut clock = Self { origin, now, unix: Duration::ZERO, line: DateLine::new() };
-        clock.tick();
-        clock
+        let coarse = read(ClockId::MonotonicCoarse);
+        let unix = read(ClockId::RealtimeCoarse);
+        Self { origin: (now, coarse), now, unix, wall: (coarse, unix), line: DateLine::new() }
     }
 
-    /// Looks at the clocks.
+    /// Looks at the clock.
     pub(crate) fn tick(&mut self) {
-        let (instant, coarse) = self.origin;
-        self.now = instant + read(ClockId::MonotonicCoarse).saturating_sub(coarse);
-        self.unix = read(ClockId::RealtimeCoarse);
+        let coarse = read(ClockId::MonotonicCoarse);
+        let (instant, origin) = self.origin;
+        self.now = instant + coarse.saturating_sub(origin);
+        if coarse.saturating_sub(self.wall.0) >= RESYNC {
+            self.wall = (coarse, read(ClockId::RealtimeCoarse));
+        }
+        self.unix = self.wall.1 + coarse.saturating_sub(self.wall.0);
     }
 
     /// For deadlines and validity.

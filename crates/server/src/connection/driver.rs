@@ -34,7 +34,9 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     /// Bytes that the socket has taken on this connection.
     pub(super) sent: u64,
-    machine: Machine<Reply>,
+    machine: Machine,
+    /// What is to be sent next.
+    pub(super) reply: Option<Reply>,
 }
 
 /// What a wait ended with.
@@ -53,8 +55,15 @@ pub(crate) async fn drive(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     let machine = Machine::new(now, &worker.config.limits);
     let (key, slot) = worker.enter(machine.deadline());
     let stream = Arc::new(stream);
-    let mut connection =
-        Connection { worker: Rc::clone(&worker), stream, slot, peer, sent: 0, machine };
+    let mut connection = Connection {
+        worker: Rc::clone(&worker),
+        stream,
+        slot,
+        peer,
+        sent: 0,
+        machine,
+        reply: None,
+    };
     connection.run().await;
     drop(connection);
     worker.leave(key);
@@ -77,7 +86,7 @@ impl Connection {
                         machine.on_interim_sent(now, limits, responder)
                     })
                 }
-                Event::Send(reply) => match self.send(reply).await {
+                Event::Send => match self.send().await {
                     Sent::Whole { at_once } => self
                         .with_machine(!at_once, |machine, now, limits, responder| {
                             machine.on_sent(now, limits, responder)
@@ -95,7 +104,7 @@ impl Connection {
     }
 
     /// Waits for bytes and gives them to the machine.
-    async fn read(&mut self) -> Event<Reply> {
+    async fn read(&mut self) -> Event {
         loop {
             self.slot.set_deadline(self.machine.deadline());
             match self.wait(Interest::READABLE, self.machine.is_idle()).await {
@@ -121,7 +130,7 @@ impl Connection {
                     let event = self.with_machine(true, |machine, now, limits, responder| {
                         machine.on_data(data, now, limits, responder)
                     });
-                    if !matches!(event, Event::Read) {
+                    if event != Event::Read {
                         return event;
                     }
                 }
@@ -137,7 +146,7 @@ impl Connection {
     fn with_machine<T>(
         &mut self,
         time_has_passed: bool,
-        act: impl FnOnce(&mut Machine<Reply>, Instant, &crate::config::Limits, &mut ForPeer<'_>) -> T,
+        act: impl FnOnce(&mut Machine, Instant, &crate::config::Limits, &mut ForPeer<'_>) -> T,
     ) -> T {
         if self.worker.is_draining() {
             self.machine.drain();
@@ -148,7 +157,8 @@ impl Connection {
         }
         let now = site.clock.now();
         let logged = self.worker.is_logged();
-        let mut responder = ForPeer { site: &mut site, peer: self.peer, logged };
+        let reply = &mut self.reply;
+        let mut responder = ForPeer { site: &mut site, reply, peer: self.peer, logged };
         act(&mut self.machine, now, &self.worker.config.limits, &mut responder)
     }
 

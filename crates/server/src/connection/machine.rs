@@ -15,28 +15,27 @@ use std::time::{Duration, Instant};
 /// The line that invites a request body (RFC 9110 §15.2.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Turns requests into replies. `persist` says whether the connection may live after the reply.
+/// Turns requests into replies, and holds the one that is to be sent next: the machine never looks
+/// at it. `persist` says whether the connection may live after the reply.
 pub(crate) trait Responder {
-    /// What is sent; the machine never looks inside.
-    type Reply;
     /// Answers a request on its merits.
-    fn answer(&mut self, head: &Head<'_>, persist: bool) -> Self::Reply;
+    fn answer(&mut self, head: &Head<'_>, persist: bool);
     /// Answers one that is refused. The connection closes afterwards. `head` is known when it was
     /// not the head that was wrong.
-    fn refuse(&mut self, refusal: &Refusal, head: Option<&Head<'_>>) -> Self::Reply;
-    /// Makes a reply last until the body of its request has been read.
-    fn keep(&mut self, reply: Self::Reply) -> Self::Reply;
+    fn refuse(&mut self, refusal: &Refusal, head: Option<&Head<'_>>);
+    /// Makes the reply last until the body of its request has been read.
+    fn keep(&mut self);
 }
 
 /// What the driver is to do next.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event<R> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
     /// Read, and call [`Machine::on_data`].
     Read,
     /// Send this at once, then go on with [`Machine::on_interim_sent`].
     Interim(&'static [u8]),
-    /// Send the reply, then call [`Machine::on_sent`].
-    Send(R),
+    /// Send the reply that the responder holds, then call [`Machine::on_sent`].
+    Send,
     /// Close: gently if the client may still be reading what was sent.
     Close(Closing),
 }
@@ -52,21 +51,21 @@ pub(crate) enum Closing {
 }
 
 #[derive(Debug)]
-enum State<R> {
+enum State {
     /// Between requests: not a byte of the next one has come.
     Idle,
     /// Part of a head has come.
     Head,
     /// The body of a request is being read and thrown away; its reply waits.
-    Body { drain: Drain, reply: R, persist: bool },
+    Body { drain: Drain, persist: bool },
     /// A reply is being sent.
     Sending { persist: bool },
 }
 
 /// One connection.
 #[derive(Debug)]
-pub(crate) struct Machine<R> {
-    state: State<R>,
+pub(crate) struct Machine {
+    state: State,
     /// Bytes that came and have not been used: part of a head, or pipelined requests.
     pending: Vec<u8>,
     deadline: Instant,
@@ -74,7 +73,7 @@ pub(crate) struct Machine<R> {
     draining: bool,
 }
 
-impl<R> Machine<R> {
+impl Machine {
     /// A connection that was accepted at `now`. Its first head must come within the header time.
     pub(crate) fn new(now: Instant, limits: &Limits) -> Self {
         Self {
@@ -102,13 +101,13 @@ impl<R> Machine<R> {
     }
 
     /// Bytes have come. They are used or kept: the caller may forget them.
-    pub(crate) fn on_data<P: Responder<Reply = R>>(
+    pub(crate) fn on_data<P: Responder>(
         &mut self,
         data: &[u8],
         now: Instant,
         limits: &Limits,
         responder: &mut P,
-    ) -> Event<R> {
+    ) -> Event {
         if self.pending.is_empty() {
             let (consumed, event) = self.advance(data, true, now, limits, responder);
             self.pending.extend_from_slice(&data[consumed..]);
@@ -121,22 +120,22 @@ impl<R> Machine<R> {
     }
 
     /// The interim response is out.
-    pub(crate) fn on_interim_sent<P: Responder<Reply = R>>(
+    pub(crate) fn on_interim_sent<P: Responder>(
         &mut self,
         now: Instant,
         limits: &Limits,
         responder: &mut P,
-    ) -> Event<R> {
+    ) -> Event {
         self.use_pending(true, now, limits, responder)
     }
 
     /// The reply is out, whole.
-    pub(crate) fn on_sent<P: Responder<Reply = R>>(
+    pub(crate) fn on_sent<P: Responder>(
         &mut self,
         now: Instant,
         limits: &Limits,
         responder: &mut P,
-    ) -> Event<R> {
+    ) -> Event {
         let persist = matches!(self.state, State::Sending { persist: true });
         if !persist || self.draining {
             return Event::Close(Closing::AfterReply);
@@ -150,7 +149,7 @@ impl<R> Machine<R> {
     }
 
     /// The deadline has passed.
-    pub(crate) fn on_timeout<P: Responder<Reply = R>>(&mut self, responder: &mut P) -> Event<R> {
+    pub(crate) fn on_timeout<P: Responder>(&mut self, responder: &mut P) -> Event {
         let why = match self.state {
             State::Idle | State::Sending { .. } => return Event::Close(Closing::Idle),
             State::Head => "the request head took too long",
@@ -158,16 +157,17 @@ impl<R> Machine<R> {
         };
         self.state = State::Sending { persist: false };
         let refusal = Refusal { status: Status::REQUEST_TIMEOUT, why };
-        Event::Send(responder.refuse(&refusal, None))
+        responder.refuse(&refusal, None);
+        Event::Send
     }
 
-    fn use_pending<P: Responder<Reply = R>>(
+    fn use_pending<P: Responder>(
         &mut self,
         worth_parsing: bool,
         now: Instant,
         limits: &Limits,
         responder: &mut P,
-    ) -> Event<R> {
+    ) -> Event {
         let data = std::mem::take(&mut self.pending);
         let (consumed, event) = self.advance(&data, worth_parsing, now, limits, responder);
         if consumed < data.len() {
@@ -178,27 +178,22 @@ impl<R> Machine<R> {
     }
 
     /// Takes what it can from `data` until there is something to do. Says how much it took.
-    fn advance<P: Responder<Reply = R>>(
+    fn advance<P: Responder>(
         &mut self,
         data: &[u8],
         worth_parsing: bool,
         now: Instant,
         limits: &Limits,
         responder: &mut P,
-    ) -> (usize, Event<R>) {
+    ) -> (usize, Event) {
         match &mut self.state {
             State::Idle | State::Head => {
                 self.advance_head(data, worth_parsing, now, limits, responder)
             }
-            State::Body { drain, .. } => match drain.feed(data) {
+            State::Body { drain, persist } => match drain.feed(data) {
                 Ok(fed) if fed.done => {
-                    let State::Body { reply, persist, .. } =
-                        std::mem::replace(&mut self.state, State::Idle)
-                    else {
-                        unreachable!("it was the body a line ago")
-                    };
-                    self.state = State::Sending { persist };
-                    (fed.consumed, Event::Send(reply))
+                    self.state = State::Sending { persist: *persist };
+                    (fed.consumed, Event::Send)
                 }
                 Ok(fed) => (fed.consumed, Event::Read),
                 Err(refusal) => self.refuse(data.len(), &refusal, None, responder),
@@ -208,14 +203,14 @@ impl<R> Machine<R> {
         }
     }
 
-    fn advance_head<P: Responder<Reply = R>>(
+    fn advance_head<P: Responder>(
         &mut self,
         data: &[u8],
         worth_parsing: bool,
         now: Instant,
         limits: &Limits,
         responder: &mut P,
-    ) -> (usize, Event<R>) {
+    ) -> (usize, Event) {
         let parsed = if worth_parsing {
             head::parse(data, &HeadLimits::default())
         } else {
@@ -239,24 +234,26 @@ impl<R> Machine<R> {
     }
 
     /// A head is complete. `rest` is what came with it: its body, or the next request.
-    fn begin<P: Responder<Reply = R>>(
+    fn begin<P: Responder>(
         &mut self,
         head: &Head<'_>,
         rest: &[u8],
         body_deadline: Instant,
         limits: &Limits,
         responder: &mut P,
-    ) -> (usize, Event<R>) {
+    ) -> (usize, Event) {
         let persist = head.keep_alive && !self.draining;
         if head.framing == Framing::None {
             self.state = State::Sending { persist };
-            return (0, Event::Send(responder.answer(head, persist)));
+            responder.answer(head, persist);
+            return (0, Event::Send);
         }
         // A client that waits to be asked for its body is not asked for one that nobody wants.
         let unwanted = !matches!(head.method, Method::Get | Method::Head | Method::Options);
         if head.expect_continue && unwanted {
             self.state = State::Sending { persist: false };
-            return (0, Event::Send(responder.answer(head, false)));
+            responder.answer(head, false);
+            return (0, Event::Send);
         }
         let mut drain = match Drain::new(head.framing, limits.max_body) {
             Ok(drain) => drain,
@@ -266,12 +263,13 @@ impl<R> Machine<R> {
             Ok(fed) => fed,
             Err(refusal) => return self.refuse(rest.len(), &refusal, Some(head), responder),
         };
-        let reply = responder.answer(head, persist);
+        responder.answer(head, persist);
         if fed.done {
             self.state = State::Sending { persist };
-            return (fed.consumed, Event::Send(reply));
+            return (fed.consumed, Event::Send);
         }
-        self.state = State::Body { drain, reply: responder.keep(reply), persist };
+        responder.keep();
+        self.state = State::Body { drain, persist };
         self.deadline = body_deadline;
         let event = if head.expect_continue && rest.is_empty() {
             Event::Interim(CONTINUE)
@@ -281,15 +279,16 @@ impl<R> Machine<R> {
         (fed.consumed, event)
     }
 
-    fn refuse<P: Responder<Reply = R>>(
+    fn refuse<P: Responder>(
         &mut self,
         used: usize,
         refusal: &Refusal,
         head: Option<&Head<'_>>,
         responder: &mut P,
-    ) -> (usize, Event<R>) {
+    ) -> (usize, Event) {
         self.state = State::Sending { persist: false };
-        (used, Event::Send(responder.refuse(refusal, head)))
+        responder.refuse(refusal, head);
+        (used, Event::Send)
     }
 }
 

@@ -37,8 +37,9 @@ struct Sending {
 }
 
 impl Connection {
-    /// Sends a reply. What can be sent at once is, without any of the state that waiting takes.
-    pub(super) async fn send(&mut self, mut reply: Reply) -> Sent {
+    /// Sends the reply. What can be sent at once is, without any of the state that waiting takes.
+    pub(super) async fn send(&mut self) -> Sent {
+        let Some(mut reply) = self.reply.take() else { unreachable!("the machine says so") };
         if let Source::Listing(_) = reply.source {
             let Some(listed) = self.list(reply).await else { return Sent::CutShort };
             reply = listed;

@@ -168,27 +168,26 @@ impl Site {
 /// Answers for one peer.
 pub(crate) struct ForPeer<'a> {
     pub(crate) site: &'a mut Site,
+    /// Where the reply goes.
+    pub(crate) reply: &'a mut Option<Reply>,
     pub(crate) peer: SocketAddr,
     /// Whether there is an access log.
     pub(crate) logged: bool,
 }
 
 impl Responder for ForPeer<'_> {
-    type Reply = Reply;
-
-    fn answer(&mut self, head: &Head<'_>, persist: bool) -> Reply {
-        let mut reply = self.site.reply(head, persist);
+    fn answer(&mut self, head: &Head<'_>, persist: bool) {
+        let reply = self.reply.insert(self.site.reply(head, persist));
         if self.logged {
             reply.record = Some(Box::new(Record::of(head, self.peer, &self.site.clock)));
         }
-        reply
     }
 
-    fn refuse(&mut self, refusal: &Refusal, head: Option<&Head<'_>>) -> Reply {
+    fn refuse(&mut self, refusal: &Refusal, head: Option<&Head<'_>>) {
         let version = head.map_or(Version::Http11, |head| head.version);
         let no_body = head.is_some_and(|head| head.method == Method::Head);
-        let mut reply =
-            self.site.error_page(refusal.status, refusal.why, &[], version, no_body, false);
+        let page = self.site.error_page(refusal.status, refusal.why, &[], version, no_body, false);
+        let reply = self.reply.insert(page);
         if self.logged {
             let clock = &self.site.clock;
             reply.record = Some(Box::new(head.map_or_else(
@@ -196,17 +195,15 @@ impl Responder for ForPeer<'_> {
                 |head| Record::of(head, self.peer, clock),
             )));
         }
-        reply
     }
 
-    fn keep(&mut self, mut reply: Reply) -> Reply {
-        reply.source = match reply.source {
-            Source::Scratch(chain) => {
-                Source::Owned(Bytes::copy_from_slice(&self.site.scratch), chain)
-            }
-            other => other,
-        };
-        reply
+    fn keep(&mut self) {
+        if let Some(reply) = self.reply
+            && let Source::Scratch(chain) = &mut reply.source
+        {
+            let head = Bytes::copy_from_slice(&self.site.scratch);
+            reply.source = Source::Owned(head, std::mem::take(chain));
+        }
     }
 }
 

@@ -7,23 +7,20 @@ use proptest::prelude::*;
 
 /// Answers with the request line and whether the connection may live on.
 #[derive(Default)]
-struct Echo;
+struct Echo(String);
 
 impl Responder for Echo {
-    type Reply = String;
-
-    fn answer(&mut self, head: &Head<'_>, persist: bool) -> String {
+    fn answer(&mut self, head: &Head<'_>, persist: bool) {
         let target = String::from_utf8_lossy(head.target);
-        format!("{} {target}{}", head.method.as_str(), if persist { "" } else { " and close" })
+        let end = if persist { "" } else { " and close" };
+        self.0 = format!("{} {target}{end}", head.method.as_str());
     }
 
-    fn refuse(&mut self, refusal: &Refusal, _head: Option<&Head<'_>>) -> String {
-        format!("refused {}", refusal.status.code())
+    fn refuse(&mut self, refusal: &Refusal, _head: Option<&Head<'_>>) {
+        self.0 = format!("refused {}", refusal.status.code());
     }
 
-    fn keep(&mut self, reply: String) -> String {
-        reply
-    }
+    fn keep(&mut self) {}
 }
 
 fn limits() -> Limits {
@@ -43,19 +40,19 @@ fn limits() -> Limits {
 fn run<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, bool) {
     let (limits, now) = (limits(), Instant::now());
     let mut machine = Machine::new(now, &limits);
-    let mut sent = Vec::new();
+    let (mut sent, mut echo) = (Vec::new(), Echo::default());
     for piece in pieces {
-        let mut event = machine.on_data(piece, now, &limits, &mut Echo);
+        let mut event = machine.on_data(piece, now, &limits, &mut echo);
         loop {
             event = match event {
                 Event::Read => break,
                 Event::Interim(_) => {
                     sent.push("continue".to_owned());
-                    machine.on_interim_sent(now, &limits, &mut Echo)
+                    machine.on_interim_sent(now, &limits, &mut echo)
                 }
-                Event::Send(reply) => {
-                    sent.push(reply);
-                    machine.on_sent(now, &limits, &mut Echo)
+                Event::Send => {
+                    sent.push(std::mem::take(&mut echo.0));
+                    machine.on_sent(now, &limits, &mut echo)
                 }
                 Event::Close(_) => return (sent, true),
             }
@@ -108,53 +105,57 @@ fn expect_is_answered_by_an_invitation_only_when_the_body_is_wanted() {
 
 #[test]
 fn deadlines_follow_what_is_waited_for() {
+    let mut echo = Echo::default();
     let (limits, start) = (limits(), Instant::now());
     let at = |seconds| start + Duration::from_secs(seconds);
     let mut machine = Machine::new(start, &limits);
     assert_eq!(machine.deadline(), at(10), "the first head");
 
-    let event = machine.on_data(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", at(5), &limits, &mut Echo);
-    assert_eq!(event, Event::Send("GET /a".to_owned()));
-    assert_eq!(machine.on_sent(at(6), &limits, &mut Echo), Event::Read);
+    let event = machine.on_data(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", at(5), &limits, &mut echo);
+    assert_eq!((event, echo.0.as_str()), (Event::Send, "GET /a"));
+    assert_eq!(machine.on_sent(at(6), &limits, &mut echo), Event::Read);
     assert_eq!(machine.deadline(), at(66), "between requests");
 
     for (second, piece) in [(30, &b"G"[..]), (39, b"ET /")] {
-        assert_eq!(machine.on_data(piece, at(second), &limits, &mut Echo), Event::Read);
+        assert_eq!(machine.on_data(piece, at(second), &limits, &mut echo), Event::Read);
         assert_eq!(
             machine.deadline(),
             at(40),
             "a head, from its first byte: more does not extend it"
         );
     }
-    assert_eq!(machine.on_timeout(&mut Echo), Event::Send("refused 408".to_owned()));
-    assert_eq!(machine.on_sent(at(41), &limits, &mut Echo), Event::Close(Closing::AfterReply));
+    assert_eq!((machine.on_timeout(&mut echo), echo.0.as_str()), (Event::Send, "refused 408"));
+    assert_eq!(machine.on_sent(at(41), &limits, &mut echo), Event::Close(Closing::AfterReply));
 }
 
 #[test]
 fn an_idle_connection_times_out_without_a_word() {
+    let mut echo = Echo::default();
     let (limits, start) = (limits(), Instant::now());
-    let mut machine = Machine::<String>::new(start, &limits);
-    assert_eq!(machine.on_timeout(&mut Echo), Event::Close(Closing::Idle));
+    let mut machine = Machine::new(start, &limits);
+    assert_eq!(machine.on_timeout(&mut echo), Event::Close(Closing::Idle));
 }
 
 #[test]
 fn a_draining_connection_answers_what_has_begun_and_closes() {
+    let mut echo = Echo::default();
     let (limits, now) = (limits(), Instant::now());
     let mut machine = Machine::new(now, &limits);
     let two = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n";
     machine.drain();
-    let event = machine.on_data(two, now, &limits, &mut Echo);
-    assert_eq!(event, Event::Send("GET /a and close".to_owned()));
-    assert_eq!(machine.on_sent(now, &limits, &mut Echo), Event::Close(Closing::AfterReply));
+    let event = machine.on_data(two, now, &limits, &mut echo);
+    assert_eq!((event, echo.0.as_str()), (Event::Send, "GET /a and close"));
+    assert_eq!(machine.on_sent(now, &limits, &mut echo), Event::Close(Closing::AfterReply));
 }
 
 #[test]
 fn an_idle_connection_holds_no_memory() {
+    let mut echo = Echo::default();
     let (limits, now) = (limits(), Instant::now());
     let mut machine = Machine::new(now, &limits);
     for byte in PIPELINE.as_bytes().chunks(1).take("GET /a HTTP/1.1\r\nHost: x\r\n\r\n".len()) {
-        if let Event::Send(_) = machine.on_data(byte, now, &limits, &mut Echo) {
-            assert_eq!(machine.on_sent(now, &limits, &mut Echo), Event::Read);
+        if let Event::Send = machine.on_data(byte, now, &limits, &mut echo) {
+            assert_eq!(machine.on_sent(now, &limits, &mut echo), Event::Read);
         }
     }
     assert!(machine.is_idle());
@@ -174,9 +175,10 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic_or_hold_more_than_a_head(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..3000), 0..30)) {
         let (limits, now) = (limits(), Instant::now());
+        let mut echo = Echo::default();
         let mut machine = Machine::new(now, &limits);
         for piece in &pieces {
-            if machine.on_data(piece, now, &limits, &mut Echo) != Event::Read {
+            if machine.on_data(piece, now, &limits, &mut echo) != Event::Read {
                 break;
             }
             prop_assert!(machine.pending.len() <= HeadLimits::default().bytes);
