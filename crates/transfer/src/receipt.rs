@@ -35,9 +35,10 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The receipt of bytes that were sent from memory, outside of a transfer.
-    pub fn of_memory(bytes: u64, system_calls: u64) -> Self {
-        Self { bytes, system_calls, copied: bytes, ..Self::default() }
+    /// Counts bytes that the socket took from user memory.
+    pub(crate) fn count_from_memory(&mut self, sent: usize) {
+        self.bytes += sent as u64;
+        self.copied += sent as u64;
     }
 
     pub(crate) fn count_from_file(&mut self, method: Method, bytes: u64) {

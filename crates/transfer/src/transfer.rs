@@ -92,18 +92,52 @@ impl Transfer {
         Self { chain, options, mover: None, glue: None, looked_at: Look::default(), receipt }
     }
 
+    /// Sends a message that is all in the caller's memory. Nearly always one call does it, and that
+    /// is all there is to it; else the transfer of the rest comes back, with its first step taken.
+    ///
+    /// # Errors
+    ///
+    /// The rest, boxed because it is rare and large.
+    pub fn send_whole(
+        socket: impl AsFd,
+        message: &[u8],
+        options: &Options,
+    ) -> Result<Receipt, Box<(Self, Step)>> {
+        let socket = socket.as_fd();
+        let mut receipt = Receipt::default();
+        let result = receipt.call(|| send(socket, message, false));
+        if matches!(result, Ok(sent) if sent == message.len()) {
+            receipt.count_from_memory(message.len());
+            return Ok(receipt);
+        }
+        let mut rest = Self { receipt, ..Self::new(Chain::new(), options.clone()) };
+        let step = rest.begun(socket, message, result, Disk::MustNotWait);
+        Err(Box::new((rest, step)))
+    }
+
     /// Sends `head` ahead of the chain, straight from the caller's memory, and then as much as one
     /// [`step`](Self::step) may. Only what the socket does not take of the head is copied.
     pub fn begin(&mut self, socket: impl AsFd, head: &[u8], disk: Disk) -> Step {
         let socket = socket.as_fd();
         self.choose_glue(socket, head.len() as u64);
         let more = !self.chain.is_empty();
-        let sent = match self.receipt.call(|| send(socket, head, more)) {
+        let result = self.receipt.call(|| send(socket, head, more));
+        self.begun(socket, head, result, disk)
+    }
+
+    fn begun(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        head: &[u8],
+        result: io::Result<usize>,
+        disk: Disk,
+    ) -> Step {
+        let sent = match result {
             Ok(sent) => sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => return self.gone(error),
         };
-        self.count_from_memory(sent);
+        self.receipt.count_from_memory(sent);
         if sent == head.len() {
             return self.step(socket, disk);
         }
@@ -210,11 +244,6 @@ impl Transfer {
         }
     }
 
-    fn count_from_memory(&mut self, sent: usize) {
-        self.receipt.bytes += sent as u64;
-        self.receipt.copied += sent as u64;
-    }
-
     fn step_bytes(&mut self, socket: BorrowedFd<'_>) -> Option<Step> {
         let mut slices = [IoSlice::new(b""); GATHER];
         let (used, bytes, more) = self.chain.gather(&mut slices);
@@ -225,7 +254,7 @@ impl Transfer {
         });
         match result {
             Ok(sent) => {
-                self.count_from_memory(sent);
+                self.receipt.count_from_memory(sent);
                 self.chain.advance(sent as u64);
                 // A short count of a send from memory has one cause: the socket is full.
                 (sent < bytes).then(|| self.wait_socket())

@@ -10,7 +10,7 @@ use crate::{
 };
 use sendrail_http::status::Status;
 use sendrail_sys::{poll::writable_now, sockopt::unsent_bytes};
-use sendrail_transfer::{Chain, Disk, Step, Transfer};
+use sendrail_transfer::{Chain, Disk, Receipt, Step, Transfer};
 use std::{fs::File, os::fd::AsRawFd, sync::Arc, time::Instant};
 use tokio::io::Interest;
 
@@ -23,14 +23,19 @@ pub(super) enum Sent {
     CutShort,
 }
 
-/// A reply on its way.
-struct Sending {
-    transfer: Transfer,
+/// What the log will say, but for the receipt.
+struct Answered {
     status: Status,
     head_len: u64,
     record: Option<Box<Record>>,
     /// System calls and copies that the transfer does not know of.
     cost: Cost,
+}
+
+/// A reply on its way.
+struct Sending {
+    transfer: Transfer,
+    answered: Answered,
     pace: Option<Pace>,
     /// The last step was taken by a thread of the disk pool.
     from_pool: bool,
@@ -44,14 +49,12 @@ impl Connection {
             let Some(listed) = self.list(reply).await else { return Sent::CutShort };
             reply = listed;
         }
-        let (mut sending, step) = self.begin(reply);
-        if matches!(step, Step::Done) {
-            self.finish(sending, End::Complete);
+        let Some((mut sending, step)) = self.begin(reply) else {
             return Sent::Whole { at_once: true };
-        }
+        };
         match self.go_on(&mut sending, step).await {
             Some(end) => {
-                self.finish(sending, end);
+                self.note(sending.answered, sending.transfer.into_receipt(), end);
                 if end == End::Complete { Sent::Whole { at_once: false } } else { Sent::CutShort }
             }
             None => Sent::CutShort,
@@ -71,45 +74,57 @@ impl Connection {
         Some(reply)
     }
 
-    /// Sends the head from wherever it is, and the first window behind it.
-    fn begin(&self, reply: Reply) -> (Sending, Step) {
+    /// Sends the head from wherever it is, and the first window behind it. Nothing is left to do,
+    /// nearly always; else what is.
+    fn begin(&mut self, reply: Reply) -> Option<(Sending, Step)> {
         let Reply { status, head_len, source, cost, record } = reply;
-        let sending = |chain: Chain| Sending {
-            transfer: Transfer::new(chain, self.worker.config.transfer.clone()),
-            status,
-            head_len,
-            record,
-            cost,
-            pace: None,
-            from_pool: false,
-        };
+        let answered = Answered { status, head_len, record, cost };
         let socket = &*self.stream;
-        match source {
-            Source::Scratch(chain) => {
-                let mut sending = sending(chain);
-                let site = self.worker.site.borrow();
-                let step = sending.transfer.begin(socket, site.scratch(), Disk::MustNotWait);
-                (sending, step)
+        let options = &self.worker.config.transfer;
+        let new = |chain: Chain| Transfer::new(chain, options.clone());
+        let (transfer, step) = match source {
+            Source::Hot(entry, part, chain) if chain.is_empty() => {
+                let sent = entry
+                    .extra
+                    .with(part, |message| Transfer::send_whole(socket, message, options));
+                match sent {
+                    Ok(receipt) => {
+                        self.note(answered, receipt, End::Complete);
+                        return None;
+                    }
+                    Err(rest) => *rest,
+                }
             }
             Source::Hot(entry, part, chain) => {
                 let now = self.worker.site.borrow().clock.now();
-                let looks = !chain.is_empty() && !entry.extra.is_resident(now);
-                let mut sending = sending(chain);
-                let step = entry
-                    .extra
-                    .with(part, |head| sending.transfer.begin(socket, head, Disk::MustNotWait));
-                if looks && matches!(step, Step::Done) && sending.transfer.receipt().cold == 0 {
+                let looks = !entry.extra.is_resident(now);
+                let mut transfer = new(chain);
+                let step =
+                    entry.extra.with(part, |head| transfer.begin(socket, head, Disk::MustNotWait));
+                if looks && matches!(step, Step::Done) && transfer.receipt().cold == 0 {
                     entry.extra.was_resident(now);
                 }
-                (sending, step)
+                (transfer, step)
+            }
+            Source::Scratch(chain) => {
+                let mut transfer = new(chain);
+                let site = self.worker.site.borrow();
+                let step = transfer.begin(socket, site.scratch(), Disk::MustNotWait);
+                drop(site);
+                (transfer, step)
             }
             Source::Owned(head, chain) => {
-                let mut sending = sending(chain);
-                let step = sending.transfer.begin(socket, &head, Disk::MustNotWait);
-                (sending, step)
+                let mut transfer = new(chain);
+                let step = transfer.begin(socket, &head, Disk::MustNotWait);
+                (transfer, step)
             }
             Source::Listing(_) => unreachable!("a listing is made before it is sent"),
+        };
+        if matches!(step, Step::Done) {
+            self.note(answered, transfer.into_receipt(), End::Complete);
+            return None;
         }
+        Some((Sending { transfer, answered, pace: None, from_pool: false }, step))
     }
 
     /// Takes steps until the end; `None` if the transfer is lost with its receipt.
@@ -172,7 +187,7 @@ impl Connection {
         // The disk pool's thread saw the socket full. This loop may have been told since then that
         // it is not, and would wait for ever after clearing that.
         if std::mem::take(&mut sending.from_pool) {
-            sending.cost.of_a_look();
+            sending.answered.cost.of_a_look();
             if writable_now(self.fd()).unwrap_or(true) {
                 return Ok(());
             }
@@ -181,7 +196,7 @@ impl Connection {
         loop {
             let now = Instant::now();
             if sending.pace.is_none_or(|pace| now >= pace.deadline(limits)) {
-                sending.cost.of_a_look();
+                sending.answered.cost.of_a_look();
                 let acknowledged = self.acknowledged(sending.transfer.receipt().bytes);
                 let pace = sending.pace.get_or_insert_with(|| Pace::new(now, acknowledged));
                 if pace.judge(now, acknowledged, limits) == Verdict::TooSlow {
@@ -204,11 +219,9 @@ impl Connection {
         (self.sent + sent_now).saturating_sub(unsent)
     }
 
-    fn finish(&mut self, sending: Sending, end: End) {
-        let Sending { transfer, status, head_len, record, cost, .. } = sending;
-        let mut receipt = transfer.into_receipt();
+    fn note(&mut self, answered: Answered, mut receipt: Receipt, end: End) {
         self.sent += receipt.bytes;
-        if let Some(record) = record {
+        if let Answered { status, head_len, record: Some(record), cost } = answered {
             receipt.system_calls += cost.calls;
             receipt.copied += cost.copied;
             self.worker.log(&record, status, head_len, &receipt, end);

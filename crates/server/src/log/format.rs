@@ -151,7 +151,7 @@ mod tests {
 
     fn line(format: LogFormat, target: &[u8]) -> String {
         let record = record(target);
-        let receipt = Receipt::of_memory(300, 1);
+        let receipt = Receipt { bytes: 300, copied: 300, system_calls: 1, ..Receipt::default() };
         let line = Line {
             record: &record,
             status: Status::OK,
