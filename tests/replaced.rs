@@ -71,7 +71,7 @@ fn a_new_file_and_a_deleted_one_are_seen_within_the_validity() {
 }
 
 #[test]
-fn within_the_validity_a_kept_file_is_the_old_one() {
+fn within_the_validity_a_kept_file_is_of_one_version() {
     let tree = Tree::new();
     let path = tree.file("a.bin", bytes(10_000));
     let server = Server::start(&tree, &["--open-files-valid", "1h"]);
@@ -79,9 +79,13 @@ fn within_the_validity_a_kept_file_is_the_old_one() {
     let before = connection.get("/a.bin", "");
     fs::rename(tree.file("new", "something else"), &path).unwrap();
     let after = connection.get("/a.bin", "");
-    // Length, validators and bytes are of one and the same file, whichever it is.
-    assert_eq!(after.field("Last-Modified"), before.field("Last-Modified"));
-    assert!(after.body == before.body);
+    // Length, validators and bytes are of one and the same file, whichever it is: the old one goes
+    // on being served by its descriptor until a look at it, once per tick, shows that it was unlinked.
+    if after.field("ETag") == before.field("ETag") {
+        assert!(after.body == before.body);
+    } else {
+        assert_eq!(after.body, b"something else");
+    }
 }
 
 #[test]
