@@ -70,6 +70,15 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) self_check: bool,
 
+    /// Measure the floor too: a loop of the same system calls that does nothing else (bench/src/floor.rs), by which
+    /// a server's own cost can be told from the kernel's
+    #[arg(long)]
+    pub(crate) floor: bool,
+
+    /// Be the floor: serve this directory until killed
+    #[arg(long, hide = true, value_name = "DIRECTORY")]
+    pub(crate) serve_floor: Option<PathBuf>,
+
     /// Exit with status 1 when a bound of the report is missed
     #[arg(long)]
     pub(crate) check: bool,
@@ -109,7 +118,7 @@ impl TryFrom<Arguments> for Plan {
         } else {
             arguments.cases.iter().map(|name| case::by_name(name)).collect::<Result<_>>()?
         };
-        let peers: Vec<Box<dyn Peer>> = if arguments.self_check {
+        let mut peers: Vec<Box<dyn Peer>> = if arguments.self_check {
             vec![Box::new(peer::Nginx::named("nginx-a")), Box::new(peer::Nginx::named("nginx-b"))]
         } else {
             let binary = arguments.server_binary.canonicalize().with_context(|| {
@@ -118,6 +127,9 @@ impl TryFrom<Arguments> for Plan {
             })?;
             vec![Box::new(peer::Sendrail::at(binary)), Box::new(peer::Nginx::named("nginx"))]
         };
+        if arguments.floor {
+            peers.push(Box::new(peer::Floor));
+        }
         let network = if arguments.here {
             Network::here()
         } else {

@@ -7,6 +7,7 @@ mod case;
 mod cli;
 mod cpu;
 mod environment;
+mod floor;
 mod interrupt;
 mod limits;
 mod load;
@@ -46,6 +47,9 @@ fn measure(interrupt: &Interrupt) -> Result<ExitCode> {
     if arguments.list {
         case::print_names();
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(root) = &arguments.serve_floor {
+        return floor::serve(root).map(|()| ExitCode::SUCCESS);
     }
     let plan = Plan::try_from(arguments)?;
     let run = arena::run(&plan, interrupt)?;

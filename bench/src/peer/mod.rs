@@ -1,5 +1,6 @@
 //! The servers: one file per peer says how it is started, and `Running` how any of them is stopped.
 
+mod floor;
 mod nginx;
 mod sendrail;
 
@@ -18,6 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::pin::Cores;
 use crate::root::Ground;
 
+pub(crate) use floor::Floor;
 pub(crate) use nginx::Nginx;
 pub(crate) use sendrail::Sendrail;
 

@@ -61,7 +61,7 @@ fn printed_address(log: &Path) -> Option<SocketAddr> {
 }
 
 /// The address in `… listening on http://127.0.0.1:8080 …`; a line still being written has no end and does not count.
-fn address_in(text: &str) -> Option<SocketAddr> {
+pub(super) fn address_in(text: &str) -> Option<SocketAddr> {
     let complete = &text[..=text.rfind('\n')?];
     let (_, after) = complete.split_once("listening on http://")?;
     let end =
