@@ -248,6 +248,16 @@ fn the_start_says_where_and_how() {
 }
 
 #[test]
+fn what_is_said_to_a_file_has_no_colours() {
+    let tree = Tree::new();
+    let mut command = Server::command();
+    command.arg("serve").arg(tree.path()).args(["--listen", "127.0.0.1:0"]).env_remove("NO_COLOR");
+    let (status, said) = Server::spawn(command).stop();
+    assert!(status.success());
+    assert!(said.contains("stopping") && !said.contains('\x1b'), "{said:?}");
+}
+
+#[test]
 fn it_listens_on_every_address_with_every_worker() {
     let tree = Tree::new();
     tree.file("a.txt", "hello");

@@ -110,6 +110,30 @@ fn assert_was_cut(mut server: Server, mut stalled: Connection, journal: &Journal
 }
 
 #[test]
+fn a_request_that_came_before_the_signal_is_answered() {
+    let (tree, whole) = tree();
+    // Which of its threads looks first is not for us to say, so several rounds.
+    for _ in 0..12 {
+        let mut server = Server::start(&tree, &["--small-files", "4k"]);
+        let mut clients: Vec<Connection> = (0..50).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            assert_eq!(client.ask("HEAD", "/large.bin", "").status, 200);
+        }
+        server.signal("STOP"); // so that requests and signal are all there when it looks
+        for client in &mut clients {
+            client.send("GET /large.bin HTTP/1.1\r\nHost: test\r\nRange: bytes=0-9\r\n\r\n");
+        }
+        server.signal("TERM");
+        server.signal("CONT");
+        for client in &mut clients {
+            assert_eq!(client.response(false).body, whole[..10]);
+        }
+        drop(clients);
+        assert!(server.wait().success());
+    }
+}
+
+#[test]
 fn the_drain_timeout_cuts_what_is_left() {
     let (tree, content) = tree();
     for timeout in ["0s", "300ms"] {

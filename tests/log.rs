@@ -155,6 +155,19 @@ fn a_request_that_cannot_be_read_is_logged_too() {
 }
 
 #[test]
+fn a_request_whose_body_is_refused_keeps_its_name() {
+    let line = line_of("common", |server| {
+        let mut connection = server.connect();
+        connection.send("GET /a.txt HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n");
+        connection.send("Expect: 100-continue\r\n\r\n");
+        assert_eq!(connection.response(false).status, 100);
+        connection.send("nonsense\r\n");
+        assert_eq!(connection.response(false).status, 400);
+    });
+    assert_eq!(parts(&line)[4..6], ["GET /a.txt HTTP/1.1", "400"], "{line}");
+}
+
+#[test]
 fn a_client_that_goes_away_is_said_to_have_gone() {
     let tree = tree();
     let journal = Journal::new();
@@ -256,6 +269,20 @@ fn a_pipe_that_nobody_reads_does_not_stop_the_server() {
     assert_eq!(server.connect().get("/a.txt", "").body, b"hello");
     drop(server.child.stdout.take());
     assert!(server.stop().0.success());
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_does_not_keep_the_server_from_stopping() {
+    let tree = tree();
+    let mut command = Server::command();
+    command.arg("serve").arg(tree.path()).args(["--listen", "127.0.0.1:0", "--access-log", "-"]);
+    command.stdout(Stdio::piped());
+    let mut server = Server::spawn(command);
+    ask_much(&server); // 2 MiB of lines, into a pipe of 64 KiB
+    server.signal("TERM");
+    eventually("it stops", || server.child.try_wait().unwrap().is_some());
+    let (status, said) = (server.wait(), server.stderr());
+    assert!(status.success() && said.contains("without its last lines"), "{said}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     os::fd::AsFd,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What is believed when nothing can be measured: cheaper everywhere we have looked.
@@ -38,6 +38,10 @@ const HEAD: [u8; 256] = [b'h'; 256];
 
 /// How much cheaper memory must be to be chosen: less is noise, and sendfile needs no memory.
 const WORTH: f64 = 0.97;
+
+/// How long loopback may do nothing, where it takes microseconds: a filter drops its packets, or a
+/// stranger connected before we did. A server that does not start is worse than one that guesses.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,7 +152,7 @@ impl Pair {
         listener.listen(1)?;
         let receiver = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         receiver.set_recv_buffer_size(ROOM)?;
-        receiver.connect(&listener.local_addr()?)?;
+        receiver.connect_timeout(&listener.local_addr()?, PATIENCE)?;
         let (sender, _) = listener.accept()?;
         sender.set_send_buffer_size(ROOM)?;
         sender.set_tcp_nodelay(true)?;
@@ -160,11 +164,19 @@ impl Pair {
     /// Sends `len` bytes by `call`, which is told how many have gone, and throws away what arrives.
     fn push(&self, len: usize, call: impl Fn(usize) -> io::Result<usize>) -> io::Result<()> {
         let mut done = 0;
+        let mut full_since = None;
         while done < len {
             match call(done) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(sent) => done += sent,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(sent) => {
+                    done += sent;
+                    full_since = None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if full_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
                 Err(error) => return Err(error),
             }
             match recv_discard(self.receiver.as_fd(), usize::MAX >> 1) {
@@ -187,6 +199,20 @@ mod tests {
         assert_eq!(limit(&[(8192, 1.2), (16384, 0.5)]), FALLBACK);
         assert_eq!(limit(&[(8192, 0.9), (16384, 0.9), (32768, 1.1), (65536, 0.9)]), 16384);
         assert_eq!(limit(&[(8192, 0.5), (16384, 0.96)]), 16384);
+    }
+
+    #[test]
+    fn a_receiver_that_gets_nothing_is_an_error_and_no_hang() {
+        let (Ok(one), Ok(other)) = (Pair::open(), Pair::open()) else {
+            eprintln!("skipped: no loopback here");
+            return;
+        };
+        let crossed = Pair { sender: one.sender, receiver: other.receiver };
+        let memory = vec![0; 1 << 20];
+        let sending = (0..64).try_for_each(|_| {
+            crossed.push(memory.len(), |done| send(crossed.sender.as_fd(), &memory[done..], false))
+        });
+        assert_eq!(sending.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
     }
 
     #[test]

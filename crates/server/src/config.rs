@@ -162,7 +162,7 @@ impl Config {
             max_connections: connections(
                 typed.max_connections,
                 open_files_limit,
-                workers * typed.open_files,
+                workers.saturating_mul(typed.open_files),
             )?,
             transfer: Options {
                 method: typed.method.forced(),
@@ -204,7 +204,7 @@ impl Config {
 fn connections(asked: Option<usize>, limit: u64, cached: usize) -> Result<usize, Problem> {
     const OURS: usize = 64;
     const USUAL: usize = 100_000;
-    let possible = (limit as usize).saturating_sub(OURS + cached);
+    let possible = (limit as usize).saturating_sub(OURS).saturating_sub(cached);
     match asked {
         Some(0) => Err(Problem::new("--max-connections 0: nobody could connect")),
         Some(asked) if asked > possible => Err(Problem::new(format!(
@@ -246,9 +246,12 @@ mod tests {
         assert!(matches!(connections(None, 1_048_576, 2048), Ok(100_000)));
         assert!(matches!(connections(None, 4096 + 64 + 1000, 4096), Ok(500)));
         assert!(matches!(connections(Some(10), 4096, 1024), Ok(10)));
-        for (asked, limit, cached) in
-            [(Some(0), 4096, 0), (Some(5000), 4096, 0), (None, 1024, 2048)]
-        {
+        for (asked, limit, cached) in [
+            (Some(0), 4096, 0),
+            (Some(5000), 4096, 0),
+            (None, 1024, 2048),
+            (None, 1024, usize::MAX),
+        ] {
             assert!(connections(asked, limit, cached).is_err(), "{asked:?} {limit} {cached}");
         }
     }

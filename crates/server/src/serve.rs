@@ -7,7 +7,12 @@ use crate::{
     shutdown::{Commander, Order},
     worker::{Shared, Worker},
 };
-use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    io::{self, IsTerminal},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -22,6 +27,7 @@ use tokio::{
 pub fn run(mut config: Config) -> Result<(), Problem> {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         // It would be reported on the same standard error, by a macro that panics when that is
         // closed: a log reader that has gone must not take a worker with it.
@@ -33,7 +39,7 @@ pub fn run(mut config: Config) -> Result<(), Problem> {
     let measured = settle_small_files(&mut config);
     let config = Arc::new(config);
     let (bound, per_worker) = listen::bind(&config.listen, config.workers)?;
-    let (log, log_thread) = log::start(&config.access_log)?.unzip();
+    let (log, writer) = log::start(&config.access_log)?.unzip();
     // Before anybody can know that the server is there: from then on a signal means what it says.
     let (runtime, signals) = await_signals()
         .map_err(|error| Problem::new(format!("cannot wait for signals: {error}")))?;
@@ -64,8 +70,8 @@ pub fn run(mut config: Config) -> Result<(), Problem> {
         return Ok(());
     }
     let failed = threads.into_iter().find_map(failure);
-    if let Some(thread) = log_thread {
-        let _ = thread.join(); // writes what is left; it never fails, it counts
+    if let Some(writer) = writer {
+        writer.finish();
     }
     failed.map_or(Ok(()), Err)
 }

@@ -87,8 +87,16 @@ impl Worker {
             .max_blocking_threads(DISK_THREADS)
             .thread_name("disk")
             .build_local(tokio::runtime::LocalOptions::default())?;
+        let worker = Rc::new(Self::new(config, shared, log));
+        let done = runtime.block_on(Rc::clone(&worker).work(listeners, orders));
+        // A thread that sleeps on a dead disk must not keep the process alive.
+        runtime.shutdown_background();
+        done
+    }
+
+    fn new(config: Arc<Config>, shared: Arc<Shared>, log: Option<LogHandle>) -> Self {
         let format = config.log_format;
-        let worker = Rc::new(Self {
+        Self {
             site: RefCell::new(Site::new(Arc::clone(&config))),
             config,
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into()),
@@ -99,11 +107,7 @@ impl Worker {
             phase: Cell::new(Order::Run),
             emptied: Notify::new(),
             filled: Notify::new(),
-        });
-        let done = runtime.block_on(Rc::clone(&worker).work(listeners, orders));
-        // A thread that sleeps on a dead disk must not keep the process alive.
-        runtime.shutdown_background();
-        done
+        }
     }
 
     async fn work(self: Rc<Self>, listeners: Listeners, mut orders: Orders) -> io::Result<()> {
@@ -179,7 +183,12 @@ impl Worker {
         loop {
             if self.slots.borrow().is_empty() {
                 self.flush_log();
-                self.filled.notified().await; // nobody here: sleep without waking up
+                let somebody = self.filled.notified();
+                if tokio::time::timeout(SWEEP * TIDY_EVERY, somebody).await.is_err() {
+                    // What is kept open is of use to nobody, and a deleted file wants its space back.
+                    self.site.borrow_mut().close_all();
+                    self.filled.notified().await; // sleeps without waking up
+                }
             }
             tokio::time::sleep(SWEEP).await;
             let now = Instant::now();
@@ -205,18 +214,18 @@ impl Worker {
         }
     }
 
-    /// Takes a connection in.
-    pub(crate) fn enter(&self, deadline: Instant) -> (usize, Rc<Slot>) {
+    /// Takes a connection in, until its place is dropped.
+    pub(crate) fn enter(self: &Rc<Self>, deadline: Instant) -> Place {
         let slot = Rc::new(Slot::new(deadline));
         let mut slots = self.slots.borrow_mut();
         if slots.is_empty() {
             self.filled.notify_one();
         }
-        (slots.insert(Rc::clone(&slot)), slot)
+        let key = slots.insert(Rc::clone(&slot));
+        Place { worker: Rc::clone(self), key, slot }
     }
 
-    /// Lets a connection go.
-    pub(crate) fn leave(&self, key: usize) {
+    fn leave(&self, key: usize) {
         let mut slots = self.slots.borrow_mut();
         slots.remove(key);
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
@@ -261,6 +270,26 @@ impl Worker {
     }
 }
 
+/// A connection's place with its worker, given up when it is dropped: also by a panic, which ends one
+/// connection and must neither be counted as open for ever nor keep the server from stopping.
+pub(crate) struct Place {
+    worker: Rc<Worker>,
+    key: usize,
+    slot: Rc<Slot>,
+}
+
+impl Place {
+    pub(crate) fn slot(&self) -> &Rc<Slot> {
+        &self.slot
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.worker.leave(self.key);
+    }
+}
+
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -272,4 +301,29 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::TimedOut
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    #[test]
+    fn a_connection_that_panics_leaves_its_place() {
+        let Command::Serve(typed) = Cli::parse_from(["sendrail", "serve"]).command else {
+            unreachable!("that is what was typed")
+        };
+        let config = Config::check(*typed).map_err(|problem| problem.to_string()).expect("valid");
+        let shared = Arc::new(Shared::new());
+        shared.connections.fetch_add(1, Ordering::Relaxed); // as admit does
+        let worker = Rc::new(Worker::new(Arc::new(config), Arc::clone(&shared), None));
+        let place = worker.enter(Instant::now());
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _place = place;
+            panic!("a bug in one connection; the test wants it");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!((shared.connections(), worker.slots.borrow().len()), (0, 0));
+    }
 }

@@ -66,6 +66,8 @@ socket!(TcpStream, UnixStream);
 /// If the future is dropped the message is cut short where it stands, and the connection is good
 /// for nothing else; a window that is on its way through the disk pool then still goes out.
 ///
+/// With [`Options::send_timeout`] the runtime needs its timers (`enable_time`), else this panics.
+///
 /// # Errors
 ///
 /// As [`blocking::send`](crate::blocking::send).

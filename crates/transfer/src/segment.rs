@@ -59,7 +59,8 @@ impl FileRange {
     }
 
     /// Says that the range has just been found in the page cache, so that the engine need not look
-    /// again. For a caller that sends the same range thousands of times a second.
+    /// again until it has to wait for the socket. For a caller that sends the same range thousands of
+    /// times a second.
     #[must_use]
     pub fn known_resident(mut self, resident: bool) -> Self {
         self.resident = resident;

@@ -69,7 +69,8 @@ struct Look {
 /// The order of calls: [`new`](Self::new); [`begin`](Self::begin) when there is a head in the
 /// caller's memory; then [`step`](Self::step) until it is [`Step::Done`], [`Step::PeerGone`] or
 /// [`Step::Failed`], waiting in between for what the last one named; then
-/// [`receipt`](Self::receipt). The socket must be the same all along.
+/// [`receipt`](Self::receipt). The socket must be the same all along, and in non-blocking mode
+/// (O_NONBLOCK, `fcntl(2)`): a step on a blocking one waits inside its calls.
 ///
 /// Memory is bounded whatever the size of the message: `sendfile` needs none, `copy` 64 KiB,
 /// `splice` a pipe of 1 MiB in the kernel, `mapped` 256 MiB of address space.
@@ -274,7 +275,9 @@ impl Transfer {
         let medium = self.medium(range);
         let plan = plan(medium, &self.options, &self.receipt.refusals);
         let mut window = plan.window.min(budget);
-        if disk == Disk::MustNotWait && !range.resident && matters_for(plan.method) {
+        // What the caller knew was true before a slow reader took its time.
+        let known_resident = range.resident && self.receipt.socket_waits == 0;
+        if disk == Disk::MustNotWait && !known_resident && matters_for(plan.method) {
             match self.hot_bytes(range, medium) {
                 0 => return Some(self.wait_disk()),
                 hot => window = window.min(hot),

@@ -53,20 +53,19 @@ pub(super) enum Wait {
 pub(crate) async fn drive(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let now = Instant::now();
     let machine = Machine::new(now, &worker.config.limits);
-    let (key, slot) = worker.enter(machine.deadline());
+    let place = Worker::enter(&worker, machine.deadline());
     let stream = Arc::new(stream);
     let mut connection = Connection {
-        worker: Rc::clone(&worker),
+        worker,
         stream,
-        slot,
+        slot: Rc::clone(place.slot()),
         peer,
         sent: 0,
         machine,
         reply: None,
     };
     connection.run().await;
-    drop(connection);
-    worker.leave(key);
+    drop(connection); // before its place: who waits for the last one to leave finds it closed
 }
 
 impl Connection {
@@ -79,18 +78,21 @@ impl Connection {
                     // A few bytes into an empty buffer; if they do not fit, the client has
                     // stopped reading and may not be waiting for them either.
                     match send(self.fd(), bytes, false) {
-                        Ok(sent) => self.sent += sent as u64,
-                        Err(_) => return,
+                        Ok(sent) if sent == bytes.len() => self.sent += sent as u64,
+                        Ok(_) | Err(_) => return,
                     }
                     self.with_machine(true, |machine, now, limits, responder| {
                         machine.on_interim_sent(now, limits, responder)
                     })
                 }
                 Event::Send => match self.send().await {
-                    Sent::Whole { at_once } => self
-                        .with_machine(!at_once, |machine, now, limits, responder| {
+                    Sent::Whole { at_once } => {
+                        // Whoever pipelines thousands of requests lets others go first now and then.
+                        tokio::task::coop::consume_budget().await;
+                        self.with_machine(!at_once, |machine, now, limits, responder| {
                             machine.on_sent(now, limits, responder)
-                        }),
+                        })
+                    }
                     Sent::CutShort => return,
                 },
                 Event::Close(Closing::Idle) => return,
@@ -175,7 +177,7 @@ impl Connection {
     }
 
     fn poll_wait(&self, context: &mut Context<'_>, interest: Interest, idle: bool) -> Poll<Wait> {
-        if self.worker.is_stopping() || idle && self.worker.is_draining() {
+        if self.worker.is_stopping() {
             return Poll::Ready(Wait::Stopping);
         }
         let ready = if interest.is_readable() {
@@ -186,6 +188,10 @@ impl Connection {
         // An error of the socket is for the next call to report.
         if ready.is_ready() {
             return Poll::Ready(Wait::Ready);
+        }
+        // Only now: a request that came before the order is answered, the last one here.
+        if idle && self.worker.is_draining() {
+            return Poll::Ready(Wait::Stopping);
         }
         if self.slot.is_over(self.worker.swept_at()) {
             return Poll::Ready(Wait::Over);

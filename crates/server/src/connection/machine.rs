@@ -8,12 +8,10 @@ use crate::config::Limits;
 use sendrail_http::{
     body::Drain,
     head::{self, Framing, Head, HeadLimits, Method, Parsed, Refusal},
+    render::CONTINUE,
     status::Status,
 };
 use std::time::{Duration, Instant};
-
-/// The line that invites a request body (RFC 9110 §15.2.1).
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Turns requests into replies, and holds the one that is to be sent next: the machine never looks
 /// at it. `persist` says whether the connection may live after the reply.

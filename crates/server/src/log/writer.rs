@@ -8,9 +8,8 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -49,12 +48,30 @@ impl LogHandle {
     }
 }
 
+/// The writer's thread.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
+}
+
+impl Writer {
+    /// Waits until everything is written, but not for ever: a pipe that nobody reads would keep the
+    /// server from stopping. To be called when the last handle is dropped.
+    pub(crate) fn finish(self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        if self.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the access log takes nothing: leaving without its last lines");
+        }
+    }
+}
+
 /// Starts the writer. It ends, with everything written, when the last handle is dropped.
 ///
 /// # Errors
 ///
 /// The file cannot be opened for appending, or the thread not be started.
-pub(crate) fn start(target: &LogTarget) -> Result<Option<(LogHandle, JoinHandle<()>)>, Problem> {
+pub(crate) fn start(target: &LogTarget) -> Result<Option<(LogHandle, Writer)>, Problem> {
     let sink = match target {
         LogTarget::Off => return Ok(None),
         LogTarget::Stdout => Sink::Stdout,
@@ -68,11 +85,15 @@ pub(crate) fn start(target: &LogTarget) -> Result<Option<(LogHandle, JoinHandle<
     let (queue, messages) = sync_channel(QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
     let handle = LogHandle { queue, dropped: Arc::clone(&dropped) };
-    let thread = std::thread::Builder::new()
+    let (running, ended) = channel();
+    std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_all(sink, &messages, &dropped))
+        .spawn(move || {
+            let _running = running; // dropped when all is written
+            write_all(sink, &messages, &dropped);
+        })
         .map_err(|error| Problem::new(format!("cannot start the log's thread: {error}")))?;
-    Ok(Some((handle, thread)))
+    Ok(Some((handle, Writer { ended })))
 }
 
 enum Sink {
@@ -109,8 +130,8 @@ fn write_all(mut sink: Sink, messages: &Receiver<Message>, dropped: &AtomicU64) 
     loop {
         let message = match messages.recv_timeout(Duration::from_secs(10)) {
             Ok(message) => Some(message),
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => None,
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => break,
         };
         let result = match &message {
             Some(Message::Lines(lines)) => sink.write(lines).inspect_err(|_| {

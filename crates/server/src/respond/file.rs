@@ -9,7 +9,7 @@ use sendrail_files::{CodingFlags, Entry, Found, OpenFile, Timestamp};
 use sendrail_http::{
     answer::{Answer, Body, Representation, answer},
     date::UnixTime,
-    head::{Head, Method, Version},
+    head::{Framing, Head, Method, Version},
     negotiate::{Coding, CodingSet, choose_coding},
     render::{Envelope, write_head},
     status::Status,
@@ -56,6 +56,8 @@ impl Site {
         let mut selected = self.select(path, entry, head);
         let usual = persist
             && head.version == Version::Http11
+            // While a body is awaited, what is kept with the file may be given up or made anew.
+            && head.framing == Framing::None
             && !head.fields.conditional_or_range
             && matches!(head.method, Method::Get | Method::Head);
         let wants_body = head.method != Method::Head;
@@ -158,7 +160,7 @@ impl Site {
             return selected.hot().confirm(now);
         }
         self.cache.forget(&selected.path);
-        // If it is gone by name, the version that is open goes on being served while it is asked for.
+        // If it is gone by name, the version that is open is served this once more.
         if let Ok(entry) = self.cache.lookup(&selected.path, now)
             && matches!(entry.found(), Found::File(_))
         {

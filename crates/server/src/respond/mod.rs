@@ -63,6 +63,11 @@ impl Site {
         self.tier.tidy();
     }
 
+    /// Gives up all of them: nobody is here to ask.
+    pub(crate) fn close_all(&mut self) {
+        self.cache.clear();
+    }
+
     fn reply(&mut self, head: &Head<'_>, persist: bool) -> Reply {
         let target = match head.method {
             Method::Unknown(_) => {
@@ -184,16 +189,20 @@ impl Responder for ForPeer<'_> {
     }
 
     fn refuse(&mut self, refusal: &Refusal, head: Option<&Head<'_>>) {
+        // A reply that waits for the body that is refused now knows whose it was.
+        let known = self.reply.take().and_then(|reply| reply.record);
         let version = head.map_or(Version::Http11, |head| head.version);
         let no_body = head.is_some_and(|head| head.method == Method::Head);
         let page = self.site.error_page(refusal.status, refusal.why, &[], version, no_body, false);
         let reply = self.reply.insert(page);
         if self.logged {
             let clock = &self.site.clock;
-            reply.record = Some(Box::new(head.map_or_else(
-                || Record::unreadable(self.peer, clock),
-                |head| Record::of(head, self.peer, clock),
-            )));
+            reply.record = known.or_else(|| {
+                Some(Box::new(head.map_or_else(
+                    || Record::unreadable(self.peer, clock),
+                    |head| Record::of(head, self.peer, clock),
+                )))
+            });
         }
     }
 

@@ -61,6 +61,32 @@ fn who_must_not_wait_sends_nothing_of_a_cold_file() {
 }
 
 #[test]
+fn a_range_known_to_be_resident_is_looked_at_once_its_reader_is_slow() {
+    for method in Method::ALL {
+        let file = file_of(LEN);
+        let (sender, mut reader) = pair(Kind::Tcp);
+        tiny_buffer(&sender);
+        let range = whole(&file).known_resident(true);
+        let mut transfer = Transfer::new(chain_of(range), by(method));
+        loop {
+            match transfer.step(&sender, Disk::MustNotWait) {
+                Step::Yield => {}
+                Step::WaitSocket => break,
+                step => panic!("{method} {step:?}"),
+            }
+        }
+        if let Err(why) = evict(&file) {
+            eprintln!("skipped: {why}");
+            return;
+        }
+        let mut received = Vec::new();
+        read_some(&mut reader, 200_000, &mut received);
+        let step = transfer.step(&sender, Disk::MustNotWait);
+        assert!(matches!(step, Step::WaitDisk), "{method} {step:?}");
+    }
+}
+
+#[test]
 fn who_must_not_wait_sends_a_hot_file_whole() {
     let file = file_of(LEN);
     for method in Method::ALL {
