@@ -157,12 +157,12 @@ impl Config {
         Ok(Self {
             dir: typed.dir,
             root: Arc::new(root),
-            listen: typed.listen,
             workers,
             max_connections: connections(
                 typed.max_connections,
                 open_files_limit,
                 workers.saturating_mul(typed.open_files),
+                workers.saturating_mul(typed.listen.len() + PER_WORKER),
             )?,
             transfer: Options {
                 method: typed.method.forced(),
@@ -195,16 +195,27 @@ impl Config {
                 min_send_rate: typed.min_send_rate.0,
             },
             drain_timeout: typed.drain_timeout.0,
+            listen: typed.listen,
         })
     }
 }
 
+/// Descriptors of a worker beside its listeners: its event loop's, and room for the pipes of a forced
+/// `splice`.
+const PER_WORKER: usize = 8;
+
 /// Each connection holds its socket, and may hold a file that no cache holds any more: the default
-/// leaves room for that. Some descriptors are ours (listeners, log, pipes of forced `splice`).
-fn connections(asked: Option<usize>, limit: u64, cached: usize) -> Result<usize, Problem> {
-    const OURS: usize = 64;
+/// leaves room for that. Some descriptors are ours: `ours` of the workers, and a few beside.
+fn connections(
+    asked: Option<usize>,
+    limit: u64,
+    cached: usize,
+    ours: usize,
+) -> Result<usize, Problem> {
+    const BESIDE: usize = 64;
     const USUAL: usize = 100_000;
-    let possible = (limit as usize).saturating_sub(OURS).saturating_sub(cached);
+    let taken = cached.saturating_add(ours).saturating_add(BESIDE);
+    let possible = (limit as usize).saturating_sub(taken);
     match asked {
         Some(0) => Err(Problem::new("--max-connections 0: nobody could connect")),
         Some(asked) if asked > possible => Err(Problem::new(format!(
@@ -243,16 +254,16 @@ mod tests {
 
     #[test]
     fn connections_fit_the_descriptors() {
-        assert!(matches!(connections(None, 1_048_576, 2048), Ok(100_000)));
-        assert!(matches!(connections(None, 4096 + 64 + 1000, 4096), Ok(500)));
-        assert!(matches!(connections(Some(10), 4096, 1024), Ok(10)));
+        assert!(matches!(connections(None, 1_048_576, 2048, 16), Ok(100_000)));
+        assert!(matches!(connections(None, 4096 + 64 + 16 + 1000, 4096, 16), Ok(500)));
+        assert!(matches!(connections(Some(10), 4096, 1024, 16), Ok(10)));
         for (asked, limit, cached) in [
             (Some(0), 4096, 0),
             (Some(5000), 4096, 0),
             (None, 1024, 2048),
             (None, 1024, usize::MAX),
         ] {
-            assert!(connections(asked, limit, cached).is_err(), "{asked:?} {limit} {cached}");
+            assert!(connections(asked, limit, cached, 16).is_err(), "{asked:?} {limit} {cached}");
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
+    task::JoinSet,
 };
 
 /// Serves until a signal says to stop.
@@ -25,8 +26,11 @@ use tokio::{
 ///
 /// What keeps the server from starting, or the first worker that failed.
 pub fn run(mut config: Config) -> Result<(), Problem> {
+    // By a thread of its own, which drops what cannot be written: a standard error that nobody reads
+    // must not hold up a worker.
+    let (stderr, _flushed_at_the_end) = tracing_appender::non_blocking(io::stderr());
     tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(stderr)
         .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         // It would be reported on the same standard error, by a macro that panics when that is
@@ -109,14 +113,18 @@ async fn command(
     mut signals: Signals,
     ends: Vec<oneshot::Receiver<()>>,
 ) -> Ended {
-    let mut all_ended = std::pin::pin!(async {
-        for end in ends {
-            let _ = end.await;
-        }
-    });
+    let mut running = JoinSet::new();
+    for end in ends {
+        running.spawn(async { drop(end.await) });
+    }
     loop {
         tokio::select! {
-            () = &mut all_ended => return Ended::All, // every worker failed
+            // A worker that ends without being told has failed: half a server is worse than none,
+            // for whoever watches over it would not start it again.
+            _ = running.join_next() => {
+                tracing::error!("a worker has failed");
+                break;
+            }
             told = signals.next() => match (told, log) {
                 (Told::Stop, _) => break,
                 (Told::Reopen, Some(log)) => log.reopen(),
@@ -131,6 +139,7 @@ async fn command(
         config.drain_timeout
     );
     commander.give(Order::Drain);
+    let mut all_ended = std::pin::pin!(async { while running.join_next().await.is_some() {} });
     tokio::select! {
         () = &mut all_ended => return Ended::All,
         () = tokio::time::sleep(config.drain_timeout) => {}

@@ -5,7 +5,10 @@ use crate::{
     connection::{drive, slot::Slot},
     listen::Listeners,
     log::{End, LogBuffer, LogHandle, Record},
-    respond::Site,
+    respond::{
+        Site,
+        listing::{self, PageBudget},
+    },
     shutdown::{Order, Orders},
 };
 use sendrail_http::status::Status;
@@ -24,7 +27,8 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Notify,
+    sync::{Notify, Semaphore},
+    task::JoinSet,
 };
 
 /// The read buffer in bytes. One for all connections of a worker, so that it stays in the L1 cache:
@@ -41,11 +45,12 @@ const DISK_THREADS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Shared {
     connections: AtomicUsize,
+    pages: PageBudget,
 }
 
 impl Shared {
     pub(crate) fn new() -> Self {
-        Self { connections: AtomicUsize::new(0) }
+        Self { connections: AtomicUsize::new(0), pages: PageBudget::default() }
     }
 
     /// Connections that are open now.
@@ -59,6 +64,8 @@ pub(crate) struct Worker {
     pub(crate) config: Arc<Config>,
     pub(crate) site: RefCell<Site>,
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
+    /// Who may make a listing.
+    pub(crate) listing_turns: Semaphore,
     shared: Arc<Shared>,
     log: Option<RefCell<LogBuffer>>,
     slots: RefCell<Slab<Rc<Slot>>>,
@@ -100,6 +107,7 @@ impl Worker {
             site: RefCell::new(Site::new(Arc::clone(&config))),
             config,
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into()),
+            listing_turns: Semaphore::new(listing::AT_ONCE),
             shared,
             log: log.map(|handle| RefCell::new(LogBuffer::new(format, handle))),
             slots: RefCell::new(Slab::new()),
@@ -111,17 +119,20 @@ impl Worker {
     }
 
     async fn work(self: Rc<Self>, listeners: Listeners, mut orders: Orders) -> io::Result<()> {
-        let mut accepting = Vec::new();
+        let mut accepting = JoinSet::new();
         for listener in listeners {
             let listener = TcpListener::from_std(listener)?;
-            accepting.push(tokio::task::spawn_local(Rc::clone(&self).accept(listener)));
+            accepting.spawn_local(Rc::clone(&self).accept(listener));
         }
-        let sweeping = tokio::task::spawn_local(Rc::clone(&self).sweep());
-        orders.wait_for(Order::Drain).await;
-        accepting.iter().for_each(tokio::task::JoinHandle::abort);
-        for task in accepting {
-            let _ = task.await; // the listener is closed when its task is gone
+        let mut sweeping = JoinSet::new();
+        sweeping.spawn_local(Rc::clone(&self).sweep());
+        // Neither ends by itself: a worker that accepts nobody or keeps no deadline must not live on.
+        tokio::select! {
+            () = orders.wait_for(Order::Drain) => {}
+            _ = accepting.join_next() => return Err(io::Error::other("its listener died")),
+            _ = sweeping.join_next() => return Err(io::Error::other("its sweep died")),
         }
+        accepting.shutdown().await; // the listeners are closed when their tasks are gone
         self.enter_phase(Order::Drain);
         tokio::select! {
             () = self.empty() => {}
@@ -133,7 +144,7 @@ impl Worker {
                 let _ = tokio::time::timeout(Duration::from_secs(1), self.empty()).await;
             }
         }
-        sweeping.abort();
+        sweeping.shutdown().await;
         Ok(())
     }
 
@@ -150,13 +161,18 @@ impl Worker {
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
+        const SAID_EVERY: Duration = Duration::from_secs(10);
+        let mut said: Option<Instant> = None;
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => self.admit(stream, peer),
                 // Of one connection, gone before it was accepted: accept(2) says to try again.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::error!(%error, "cannot accept connections; trying again in 100 ms");
+                    if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+                        said = Some(Instant::now());
+                        tracing::error!(%error, "cannot accept connections; trying on");
+                    }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -248,6 +264,11 @@ impl Worker {
     /// Whether it does not even finish what it is sending.
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase.get() >= Order::Stop
+    }
+
+    /// What the listings on their way take of the memory.
+    pub(crate) fn page_budget(&self) -> PageBudget {
+        self.shared.pages.clone()
     }
 
     /// Whether there is an access log.

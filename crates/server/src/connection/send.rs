@@ -11,7 +11,7 @@ use crate::{
 use sendrail_http::status::Status;
 use sendrail_sys::{poll::writable_now, sockopt::unsent_bytes};
 use sendrail_transfer::{Chain, Disk, Receipt, Step, Transfer};
-use std::{fs::File, os::fd::AsRawFd, sync::Arc, time::Instant};
+use std::{fs::File, os::fd::AsRawFd, rc::Rc, sync::Arc, time::Instant};
 use tokio::io::Interest;
 
 /// Whether the connection can go on.
@@ -64,8 +64,11 @@ impl Connection {
     /// Makes a listing where waiting for the disk is allowed.
     async fn list(&mut self, reply: Reply) -> Option<Reply> {
         let Reply { source: Source::Listing(job), record, .. } = reply else { return Some(reply) };
+        let worker = Rc::clone(&self.worker);
+        let _turn = worker.listing_turns.acquire().await.ok()?;
+        let budget = worker.page_budget();
         let listed = tokio::task::spawn_blocking(move || {
-            let made = job.make();
+            let made = job.make(&budget);
             (job, made)
         });
         let (job, made) = listed.await.ok()?;

@@ -5,7 +5,7 @@ use super::{
     hot::{Hot, Part, is_true},
     reply::{Cost, Reply, Source},
 };
-use sendrail_files::{CodingFlags, Entry, Found, OpenFile, Timestamp};
+use sendrail_files::{CodingFlags, Entry, Found, OpenError, OpenFile, Timestamp};
 use sendrail_http::{
     answer::{Answer, Body, Representation, answer},
     date::UnixTime,
@@ -52,7 +52,7 @@ impl Site {
         entry: Rc<Entry<Hot>>,
         head: &Head<'_>,
         persist: bool,
-    ) -> Reply {
+    ) -> Result<Reply, OpenError> {
         let mut selected = self.select(path, entry, head);
         let usual = persist
             && head.version == Version::Http11
@@ -64,14 +64,14 @@ impl Site {
         if usual {
             selected.hot().count_request();
             if let Some(reply) = self.memory_answer(&selected, wants_body) {
-                return reply;
+                return Ok(reply);
             }
         }
-        self.confirm(&mut selected);
+        self.confirm(&mut selected)?;
         if usual && let Some(reply) = self.kept_head_answer(&mut selected, wants_body) {
-            return reply;
+            return Ok(reply);
         }
-        self.represent(&selected, head, persist, usual)
+        Ok(self.represent(&selected, head, persist, usual))
     }
 
     fn select<'a>(
@@ -150,22 +150,23 @@ impl Site {
     /// Makes sure that the facts are those of the bytes that are about to be sent: a file that was
     /// rewritten in place must not go out under the validators of its last version. Looks at most
     /// once per tick of the clock (fstat(2), 0.16 microseconds).
-    fn confirm(&mut self, selected: &mut Selected<'_>) {
+    fn confirm(&mut self, selected: &mut Selected<'_>) -> Result<(), OpenError> {
         let now = self.clock.now();
         if selected.hot().is_confirmed(now) {
-            return;
+            return Ok(());
         }
         selected.cost.of_a_look();
         if is_true(selected.file()) {
-            return selected.hot().confirm(now);
+            selected.hot().confirm(now);
+            return Ok(());
         }
         self.cache.forget(&selected.path);
-        // If it is gone by name, the version that is open is served this once more.
-        if let Ok(entry) = self.cache.lookup(&selected.path, now)
-            && matches!(entry.found(), Found::File(_))
-        {
-            selected.entry = entry;
+        let entry = self.cache.lookup(&selected.path, now)?;
+        if !matches!(entry.found(), Found::File(_)) {
+            return Err(OpenError::NotFound);
         }
+        selected.entry = entry;
+        Ok(())
     }
 
     fn represent(

@@ -106,7 +106,7 @@ impl Site {
         let entry = self.cache.lookup(&target.path, self.clock.now())?;
         match entry.found() {
             Found::File(_) if target.directory => Err(OpenError::NotFound),
-            Found::File(_) => Ok(self.file(&target.path, entry, head, persist)),
+            Found::File(_) => self.file(&target.path, entry, head, persist),
             Found::Directory(_) if !target.directory => {
                 let location = directory_redirect(target.raw_path, target.query);
                 Ok(self.redirect(&location, head, persist))
@@ -115,7 +115,7 @@ impl Site {
                 if let Some((path, index)) = self.index(&target.path)? {
                     let reply = self.file(&path, index, head, persist);
                     self.joined = path;
-                    return Ok(reply);
+                    return reply;
                 }
                 if !self.config.files.listing {
                     return Err(OpenError::Forbidden { why: "listings are off" });

@@ -2,7 +2,7 @@
 
 use super::{
     Site,
-    listing::{ListingJob, Page},
+    listing::{ListingJob, NoPage, Page},
     reply::{Cost, Reply, Source},
 };
 use bytes::Bytes;
@@ -93,7 +93,8 @@ impl Site {
     }
 
     /// The reply that a finished listing makes. Its head is in memory of its own.
-    pub(crate) fn listed(&mut self, job: &ListingJob, made: Result<Page, OpenError>) -> Reply {
+    pub(crate) fn listed(&mut self, job: &ListingJob, made: Result<Page, NoPage>) -> Reply {
+        self.clock.tick(); // the disk may have taken its time
         let version = job.version;
         let mut reply = match made {
             Ok(page) => self.simple(
@@ -105,7 +106,12 @@ impl Site {
                 job.head_only,
                 job.persist,
             ),
-            Err(error) => {
+            Err(NoPage::Busy) => {
+                let (status, why) = (Status::SERVICE_UNAVAILABLE, "too many listings at once");
+                let extra = &[("Retry-After", "5")];
+                self.error_page(status, why, extra, version, job.head_only, job.persist)
+            }
+            Err(NoPage::Unreadable(error)) => {
                 tracing::error!(directory = job.shown_path, %error, "a directory could not be listed");
                 let status = Status::INTERNAL_SERVER_ERROR;
                 let why = "the directory could not be read";

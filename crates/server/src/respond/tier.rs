@@ -61,7 +61,11 @@ impl Tier {
         };
         let there = cost.of_filling(len, entry.extra.keep_body(coding, file, Some(lease)));
         if there {
-            self.kept.push(Rc::downgrade(entry));
+            let kept = Rc::downgrade(entry);
+            // As itself and as a variant, or taken in once more: it is tidied once.
+            if !self.kept.iter().any(|known| known.ptr_eq(&kept)) {
+                self.kept.push(kept);
+            }
         }
         there
     }
