@@ -292,8 +292,9 @@ impl Machine {
 
 /// How long a client that has been told goodbye may go on sending, and how much.
 pub(crate) const LINGER: Duration = Duration::from_secs(5);
-/// See [`LINGER`], in bytes.
-pub(crate) const LINGER_BYTES: usize = 1 << 20;
+/// See [`LINGER`], in bytes: an upload that nobody wants is thrown away without being copied, so that
+/// a client that reads only when it has sent everything still reads why.
+pub(crate) const LINGER_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests;
