@@ -24,6 +24,9 @@ use std::{
 /// What is believed when nothing can be measured: cheaper everywhere we have looked.
 pub(crate) const FALLBACK: u64 = 4 << 10;
 
+/// What `--small-files-memory` is by default, in bytes.
+pub(crate) const WORKING_SET: usize = 512 << 10;
+
 /// The sizes that are tried, in bytes.
 const SIZES: [usize; 5] = [8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10];
 

@@ -93,8 +93,8 @@ fn in_words(sibling: Sibling) -> &'static str {
 fn how(len: u64, plan: &plan::Plan, residency: Residency, forced: bool) -> String {
     let mut first = String::new();
     if !forced {
-        let measured =
-            calibrate::measure(512 << 10).map_or(calibrate::FALLBACK, |found| found.limit);
+        let measured = calibrate::measure(calibrate::WORKING_SET)
+            .map_or(calibrate::FALLBACK, |found| found.limit);
         if len <= ALWAYS.min(measured) {
             return "one send of head and body from memory, once the file is kept open".into();
         }

@@ -6,6 +6,7 @@ use super::{
     slot::Slot,
 };
 use crate::{
+    log::End,
     respond::{ForPeer, reply::Reply},
     worker::Worker,
 };
@@ -13,6 +14,7 @@ use sendrail_sys::{
     send::{recv, recv_discard, send},
     sockopt::unsent_bytes,
 };
+use sendrail_transfer::Receipt;
 use std::{
     future::poll_fn,
     io,
@@ -95,7 +97,7 @@ impl Connection {
                     }
                     Sent::CutShort => return,
                 },
-                Event::Close(Closing::Idle) => return,
+                Event::Close(Closing::Idle) => return self.note_unsent(),
                 Event::Close(Closing::AfterReply) => return self.linger().await,
             };
         }
@@ -103,6 +105,13 @@ impl Connection {
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+
+    /// A client that goes away while the body of its request is awaited gets no reply, but a line.
+    fn note_unsent(&mut self) {
+        if let Some(Reply { status, record: Some(record), .. }) = self.reply.take() {
+            self.worker.log(&record, status, 0, &Receipt::default(), End::PeerGone);
+        }
     }
 
     /// Waits for bytes and gives them to the machine.
