@@ -18,10 +18,16 @@ lint:
     cargo clippy --workspace --all-targets --all-features -- -D warnings
     RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps
 
-# Measures against nginx (needs nginx and root, for a network namespace): about 10 minutes.
-bench *ARGS:
-    cargo build --release
-    cargo run --release -p sendrail-bench -- {{ARGS}}
+# Measures Sendrail beside every peer that is installed, in less than half an hour; --quick in less than five minutes
+# (needs root, for a network namespace).
+arena *ARGS:
+    cargo build --release --workspace
+    target/release/sendrail-bench {{ARGS}}
+
+# Builds the arena's peers from crates.io, once. The others are packages: nginx, h2o, lighttpd, caddy, apache2.
+peers:
+    cargo install --locked --root target/peers static-web-server@2.44.1
+    cargo install --locked --root target/peers miniserve@0.35.0
 
 # Checks licences, advisories and sources of the dependencies (needs cargo-deny).
 deny:

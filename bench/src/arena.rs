@@ -10,28 +10,89 @@ use crate::environment::Environment;
 use crate::interrupt::Interrupt;
 use crate::peer::{Peer, Running};
 use crate::pin::Cores;
-use crate::report::{Run, ServerRecord, table};
+use crate::report::{LeftOut, Role, Run, ServerRecord, table};
 use crate::root::Ground;
+use crate::sample::Sample;
+use crate::system_calls::SystemCalls;
 use crate::{limits, namespace};
+
+/// A server of this run.
+pub(crate) struct Entrant {
+    pub(crate) role: Role,
+    pub(crate) peer: Box<dyn Peer>,
+}
+
+impl Entrant {
+    pub(crate) fn name(&self) -> &str {
+        self.peer.name()
+    }
+}
 
 /// What a case finds when it runs.
 pub(crate) struct Arena<'a> {
     pub(crate) plan: &'a Plan,
+    /// Those that are installed and start; the subject first.
+    entrants: Vec<&'a Entrant>,
     pub(crate) ground: Ground,
-    pub(crate) cores: Cores,
+    cores: Cores,
     pub(crate) interrupt: &'a Interrupt,
+    pub(crate) counts_system_calls: bool,
 }
 
-impl Arena<'_> {
+impl<'a> Arena<'a> {
     /// The subject first.
-    pub(crate) fn peers(&self) -> &[Box<dyn Peer>] {
-        &self.plan.peers
+    pub(crate) fn entrants(&self) -> &[&'a Entrant] {
+        &self.entrants
+    }
+
+    /// The same, as figures want them.
+    pub(crate) fn servers(&self) -> Vec<(&str, Role)> {
+        self.entrants.iter().map(|entrant| (entrant.name(), entrant.role)).collect()
     }
 
     /// A fresh server, stopped when dropped.
-    pub(crate) fn start(&self, peer: &dyn Peer) -> Result<Running> {
+    pub(crate) fn start(&self, entrant: &Entrant) -> Result<Running> {
+        let peer = entrant.peer.as_ref();
         peer.start(&self.ground, self.cores, self.interrupt)
             .with_context(|| format!("starting {}", peer.name()))
+    }
+
+    /// Progress, for whoever watches.
+    pub(crate) fn show_sample(&self, round: u32, sample: &Sample) {
+        let per_request = sample.server_cpu_seconds * 1e6 / sample.requests;
+        let (name, rate) = (&sample.server, sample.requests / sample.wall_seconds);
+        let p99 = sample.latency.p99.map_or(String::new(), |p99| format!(" p99 {p99:.0} µs"));
+        let rounds = self.plan.rounds;
+        eprintln!(
+            "    round {round}/{rounds}  {name:18} {per_request:10.2} µs/request {rate:9.0} requests/s{p99}"
+        );
+    }
+
+    /// Starts everybody once, which shows at once who is not there or does not start.
+    fn enlist(&mut self) -> Result<(Vec<ServerRecord>, Vec<LeftOut>)> {
+        let (mut servers, mut left_out) = (Vec::new(), Vec::new());
+        for entrant in &self.plan.entrants {
+            self.interrupt.check()?;
+            let record = entrant.peer.version().and_then(|version| {
+                let command = self.start(entrant)?.command.clone();
+                let configuration = entrant.peer.configuration();
+                let name = entrant.name().to_owned();
+                Ok(ServerRecord { name, role: entrant.role, version, command, configuration })
+            });
+            match record {
+                Ok(record) => {
+                    servers.push(record);
+                    self.entrants.push(entrant);
+                }
+                Err(error) if entrant.role == Role::Subject => return Err(error),
+                Err(error) => {
+                    let (server, why) = (entrant.name().to_owned(), format!("{error:#}"));
+                    eprintln!("{server} is left out: {why}");
+                    left_out.push(LeftOut { server, why });
+                }
+            }
+        }
+        Ok((servers, left_out))
     }
 }
 
@@ -39,21 +100,16 @@ pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Run> {
     let started = now();
     limits::raise_open_files();
     let cores = Cores::claim()?;
-    let mut servers: Vec<ServerRecord> = Vec::new();
-    for peer in &plan.peers {
-        let (name, version) = (peer.name().to_owned(), peer.version()?);
-        servers.push(ServerRecord {
-            name,
-            version,
-            command: Vec::new(),
-            configuration: peer.configuration(),
-        });
+    let uncounted = SystemCalls::unavailable();
+    if let Some(why) = &uncounted {
+        eprintln!("system calls are not counted: {why}");
     }
-    let arena = Arena { plan, ground: Ground::prepare(plan.scratch.as_deref())?, cores, interrupt };
+    let ground = Ground::prepare(plan.scratch.as_deref())?;
+    let counts_system_calls = uncounted.is_none();
+    let entrants = Vec::new();
+    let mut arena = Arena { plan, entrants, ground, cores, interrupt, counts_system_calls };
     let environment = Environment::now(&plan.network, cores, &arena.ground.root());
-    for (peer, server) in plan.peers.iter().zip(&mut servers) {
-        server.command.clone_from(&arena.start(peer.as_ref())?.command); // also shows at once whether it starts at all
-    }
+    let (servers, left_out) = arena.enlist()?;
 
     let mut cases = Vec::new();
     for (number, case) in plan.cases.iter().enumerate() {
@@ -67,7 +123,7 @@ pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Run> {
     let mut reservations = plan.reservations();
     reservations.extend(cores.reservation());
     Ok(Run {
-        schema: 1,
+        schema: 2,
         command: namespace::typed_command(),
         started,
         finished: now(),
@@ -77,6 +133,7 @@ pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Run> {
         seconds: plan.seconds.as_secs_f64(),
         environment,
         servers,
+        left_out,
         cases,
     })
 }

@@ -7,23 +7,25 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
+use crate::arena::Entrant;
 use crate::case::{self, Case};
 use crate::namespace::{self, Network};
 use crate::peer::{self, Peer};
-use crate::report::Run;
+use crate::report::{Role, Run};
 
 /// A published figure is a median of at least this many interleaved rounds.
 const PUBLISHABLE_ROUNDS: u32 = 5;
 
-/// Measures Sendrail against nginx on the same work in one run: server CPU per request and per GiB, and memory.
+/// The arena: measures Sendrail and its peers on the same work in one run: CPU, latency, memory, system calls.
 ///
 /// Runs in a network namespace of its own with congestion control `reno` (needs root), one worker of each server on
-/// one core and the load generator on another. Writes raw.json and summary.md.
+/// one core and the load generator on another. Peers that are not installed are left out. Writes report.html,
+/// summary.md, raw.json and rounds.csv.
 #[derive(Debug, Parser)]
 #[allow(clippy::struct_excessive_bools)] // each is a flag on the command line
 #[command(name = "sendrail-bench", version)]
 pub(crate) struct Arguments {
-    /// A look in a minute or two: 3 rounds of 1 second. Not publishable
+    /// A look in less than five minutes: fewer cases, 3 rounds of 0.4 seconds. Not publishable
     #[arg(long)]
     pub(crate) quick: bool,
 
@@ -31,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: Option<u32>,
 
-    /// Seconds each server is loaded in each round (default 3; 1 with --quick)
+    /// Seconds each server is loaded in each round (default 1; 0.4 with --quick)
     #[arg(long, value_name = "SECONDS")]
     pub(crate) seconds: Option<f64>,
 
@@ -43,11 +45,19 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) list: bool,
 
+    /// Only these peers, e.g. nginx,h2o (default: all that are installed)
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) peers: Vec<String>,
+
+    /// Where peers built from crates.io are installed (`just peers`); elsewhere they are looked for on the PATH
+    #[arg(long, value_name = "DIRECTORY", default_value = "target/peers/bin")]
+    pub(crate) built_peers: PathBuf,
+
     /// The Sendrail binary to measure
     #[arg(long, value_name = "FILE", default_value = "target/release/sendrail")]
     pub(crate) server_binary: PathBuf,
 
-    /// Where to write raw.json and summary.md
+    /// Where to write the report
     /// (default bench/runs/DATE-HOST; target/bench-runs/DATE-HOST when the run is not publishable)
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) out: Option<PathBuf>,
@@ -94,7 +104,7 @@ pub(crate) struct Plan {
     pub(crate) seconds: Duration,
     pub(crate) cases: Vec<Box<dyn Case>>,
     /// The subject first, then whom it is measured against.
-    pub(crate) peers: Vec<Box<dyn Peer>>,
+    pub(crate) entrants: Vec<Entrant>,
     pub(crate) scratch: Option<PathBuf>,
     pub(crate) network: Network,
     pub(crate) spin: bool,
@@ -108,28 +118,17 @@ impl TryFrom<Arguments> for Plan {
 
     /// Everything a user can get wrong is refused here, before a namespace, a file or a process is made.
     fn try_from(arguments: Arguments) -> Result<Plan> {
-        let (rounds, seconds) = if arguments.quick { (3, 1.0) } else { (PUBLISHABLE_ROUNDS, 3.0) };
+        let (rounds, seconds) = if arguments.quick { (3, 0.4) } else { (PUBLISHABLE_ROUNDS, 1.0) };
         let seconds = arguments.seconds.unwrap_or(seconds);
         if !(0.05..=3600.0).contains(&seconds) {
             bail!("--seconds {seconds} is not between 0.05 and 3600");
         }
-        let cases = if arguments.cases.is_empty() {
-            case::standard()
-        } else {
-            arguments.cases.iter().map(|name| case::by_name(name)).collect::<Result<_>>()?
+        let cases = match (arguments.cases.as_slice(), arguments.quick) {
+            ([], false) => case::standard(),
+            ([], true) => case::quick(),
+            (names, _) => names.iter().map(|name| case::by_name(name)).collect::<Result<_>>()?,
         };
-        let mut peers: Vec<Box<dyn Peer>> = if arguments.self_check {
-            vec![Box::new(peer::Nginx::named("nginx-a")), Box::new(peer::Nginx::named("nginx-b"))]
-        } else {
-            let binary = arguments.server_binary.canonicalize().with_context(|| {
-                let shown = arguments.server_binary.display();
-                format!("no Sendrail at {shown} (cargo build --release, or say where with --server-binary)")
-            })?;
-            vec![Box::new(peer::Sendrail::at(binary)), Box::new(peer::Nginx::named("nginx"))]
-        };
-        if arguments.floor {
-            peers.push(Box::new(peer::Floor));
-        }
+        let entrants = entrants(&arguments)?;
         let network = if arguments.here {
             Network::here()
         } else {
@@ -139,7 +138,7 @@ impl TryFrom<Arguments> for Plan {
             rounds: arguments.rounds.unwrap_or(rounds),
             seconds: Duration::from_secs_f64(seconds),
             cases,
-            peers,
+            entrants,
             scratch: arguments.scratch,
             network,
             spin: arguments.spin,
@@ -150,6 +149,35 @@ impl TryFrom<Arguments> for Plan {
     }
 }
 
+fn entrants(arguments: &Arguments) -> Result<Vec<Entrant>> {
+    let entrant = |role, peer| Entrant { role, peer };
+    if arguments.self_check {
+        return Ok(vec![
+            entrant(Role::Subject, Box::new(peer::Nginx::named("nginx-a"))),
+            entrant(Role::Peer, Box::new(peer::Nginx::named("nginx-b"))),
+        ]);
+    }
+    let binary = arguments.server_binary.canonicalize().with_context(|| {
+        let shown = arguments.server_binary.display();
+        format!("no Sendrail at {shown} (cargo build --release, or say where with --server-binary)")
+    })?;
+    let mut entrants = vec![entrant(Role::Subject, Box::new(peer::Sendrail::at(binary)))];
+    let others = peer::others(&arguments.built_peers);
+    let known: Vec<String> = others.iter().map(|peer| peer.name().to_owned()).collect();
+    if let Some(unknown) = arguments.peers.iter().find(|name| !known.contains(name)) {
+        bail!("no peer {unknown:?}; there are {}", known.join(", "));
+    }
+    let wanted = |peer: &dyn Peer| {
+        arguments.peers.is_empty() || arguments.peers.iter().any(|name| name == peer.name())
+    };
+    let others = others.into_iter().filter(|peer| wanted(peer.as_ref()));
+    entrants.extend(others.map(|peer| entrant(Role::Peer, peer)));
+    if arguments.floor {
+        entrants.push(entrant(Role::Floor, Box::new(peer::Floor)));
+    }
+    Ok(entrants)
+}
+
 impl Plan {
     /// Why a run of this plan may not be published; empty when it may.
     pub(crate) fn reservations(&self) -> Vec<String> {
@@ -157,9 +185,9 @@ impl Plan {
         if self.rounds < PUBLISHABLE_ROUNDS {
             reservations.push(format!("{} rounds instead of {PUBLISHABLE_ROUNDS}", self.rounds));
         }
-        if self.seconds < Duration::from_secs(2) {
+        if self.seconds < Duration::from_secs(1) {
             reservations.push(format!(
-                "{:.2} s per round and server instead of 2 or more",
+                "{:.2} s per round and server instead of 1 or more",
                 self.seconds.as_secs_f64()
             ));
         }
@@ -205,11 +233,12 @@ mod tests {
     #[test]
     fn quick_is_shorter_and_explicit_values_win() {
         let full = plan(&[]).unwrap();
-        assert_eq!((full.rounds, full.seconds.as_secs()), (5, 3));
+        assert_eq!((full.rounds, full.seconds.as_millis()), (5, 1000));
         let quick = plan(&["--quick"]).unwrap();
-        assert_eq!((quick.rounds, quick.seconds.as_secs()), (3, 1));
+        assert_eq!((quick.rounds, quick.seconds.as_millis()), (3, 400));
+        assert!(quick.cases.len() < full.cases.len());
         let mixed = plan(&["--quick", "--rounds", "7"]).unwrap();
-        assert_eq!((mixed.rounds, mixed.seconds.as_secs()), (7, 1));
+        assert_eq!((mixed.rounds, mixed.seconds.as_millis()), (7, 400));
     }
 
     #[test]
@@ -232,6 +261,20 @@ mod tests {
             reservations.iter().any(|why| why.contains("network namespace")),
             "{reservations:?}"
         );
+    }
+
+    #[test]
+    fn an_unknown_peer_is_named() {
+        let arguments = Arguments::try_parse_from([
+            "sendrail-bench",
+            "--here",
+            "--server-binary",
+            "/proc/self/exe",
+            "--peers",
+            "nginx,thttpd",
+        ]);
+        let error = Plan::try_from(arguments.unwrap()).err().unwrap();
+        assert!(error.to_string().contains("\"thttpd\""), "{error}");
     }
 
     #[test]

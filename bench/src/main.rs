@@ -18,7 +18,10 @@ mod pin;
 mod process;
 mod report;
 mod root;
+mod sample;
 mod spread;
+mod system_calls;
+mod wakeups;
 
 use std::process::ExitCode;
 

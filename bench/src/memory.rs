@@ -3,6 +3,10 @@
 
 use std::fs;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -34,12 +38,56 @@ impl Memory {
             sum.rss_file += field(&status, "RssFile:");
             sum.rss_shmem += field(&status, "RssShmem:");
             sum.peak_rss += field(&status, "VmHWM:");
-            let rollup =
-                fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-            sum.pss += field(&rollup, "Pss:");
+            sum.pss += pss(pid);
         }
         Ok(sum)
     }
+}
+
+/// Watches a server's PSS from a thread of its own, on the generator's core.
+pub(crate) struct Watch {
+    stop: Arc<AtomicBool>,
+    peak: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Ten looks a second cost less than a thousandth of a core.
+    const EVERY: Duration = Duration::from_millis(100);
+
+    pub(crate) fn over(root: u32) -> io::Result<Watch> {
+        let pids = process::tree(root)?;
+        let (stop, peak) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let thread = std::thread::spawn({
+            let (stop, peak) = (Arc::clone(&stop), Arc::clone(&peak));
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    peak.fetch_max(pids.iter().map(|&pid| pss(pid)).sum(), Ordering::Relaxed);
+                    std::thread::park_timeout(Watch::EVERY);
+                }
+            }
+        });
+        Ok(Watch { stop, peak, thread: Some(thread) })
+    }
+
+    /// The most there was at any look.
+    pub(crate) fn peak_pss(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+fn pss(pid: u32) -> u64 {
+    field(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default(), "Pss:")
 }
 
 /// The value, in bytes, of a line `Name:   123 kB`; 0 where there is none.
@@ -66,9 +114,13 @@ mod tests {
     fn touched_memory_shows() {
         let me = std::process::id();
         let before = Memory::of_tree(me).unwrap();
-        let held = vec![1_u8; 64 << 20];
+        let held = vec![1_u8; 256 << 20]; // other tests, in other threads, give some back meanwhile
         let after = Memory::of_tree(me).unwrap();
-        assert!(after.rss_anon >= before.rss_anon + (60 << 20), "{before:?} {after:?}");
+        assert!(after.rss_anon >= before.rss_anon + (200 << 20), "{before:?} {after:?}");
+        let watch = Watch::over(me).unwrap();
+        while watch.peak_pss() < 200 << 20 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         drop(held);
     }
 }

@@ -34,6 +34,15 @@ impl Stat {
     }
 }
 
+/// The threads of a process.
+pub(crate) fn threads(pid: u32) -> io::Result<Vec<u32>> {
+    let mut threads = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        threads.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    Ok(threads)
+}
+
 /// `root` and all its descendants.
 pub(crate) fn tree(root: u32) -> io::Result<Vec<u32>> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();

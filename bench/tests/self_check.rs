@@ -56,7 +56,7 @@ fn a_run_leaves_its_report_and_nothing_else() {
     assert_eq!(raw["publishable"], false);
     assert_eq!(raw["servers"][0]["configuration"]["file"], "bench/peers/nginx.conf");
     assert_eq!(raw["cases"].as_array().unwrap().len(), 2);
-    let rounds = raw["cases"][0]["raw"].as_array().unwrap();
+    let rounds = raw["cases"][0]["raw"]["rounds"].as_array().unwrap();
     let turns = |round: &Value| -> Vec<String> {
         let samples = round["samples"].as_array().unwrap();
         samples.iter().map(|sample| sample["server"].as_str().unwrap().to_owned()).collect()
@@ -64,13 +64,17 @@ fn a_run_leaves_its_report_and_nothing_else() {
     assert_eq!(turns(&rounds[0]), ["nginx-a", "nginx-b"]);
     assert_eq!(turns(&rounds[1]), ["nginx-b", "nginx-a"]);
     for sample in rounds.iter().flat_map(|round| round["samples"].as_array().unwrap()) {
-        let requests = sample["requests"].as_u64().unwrap();
-        assert!(requests >= 4, "{sample}");
-        assert_eq!(sample["body_bytes"], requests * 1024);
+        let requests = sample["requests"].as_f64().unwrap();
+        assert!(requests >= 4.0, "{sample}");
+        assert_eq!(sample["body_bytes"], requests as u64 * 1024);
         assert!(sample["server_cpu_seconds"].as_f64().unwrap() > 0.0, "{sample}");
     }
     let summary = fs::read_to_string(out.path().join("summary.md")).unwrap();
-    assert!(summary.contains("**Not publishable:**") && summary.contains("| 1m-2"), "{summary}");
+    assert!(summary.contains("**Not publishable:**") && summary.contains("## 1m-2"), "{summary}");
+    let rows = fs::read_to_string(out.path().join("rounds.csv")).unwrap();
+    assert!(rows.contains("1k-4,cpu_per_request,µs,nginx-b,2,"), "{rows}");
+    let page = fs::read_to_string(out.path().join("report.html")).unwrap();
+    assert!(page.contains("nginx-b") && page.contains("1m-2"), "{page}");
 }
 
 #[test]

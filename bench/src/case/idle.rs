@@ -1,4 +1,4 @@
-//! `idle-10000`: user-space memory of a connection that has asked once and now waits.
+//! `idle-10000`: what connections cost that have asked once and now wait, and what they cost those that do not wait.
 
 use std::time::Duration;
 
@@ -6,57 +6,100 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::Case;
+use super::contest::{Contender, Contest};
+use super::figures;
+use super::hot::Hot;
+use super::saturation::Round;
 use crate::arena::Arena;
 use crate::limits;
 use crate::load::Load;
-use crate::memory::Memory;
-use crate::peer::Peer;
-use crate::report::{Bound, CaseReport, Row, mib};
-use crate::root::Document;
+use crate::memory::{Memory, Watch};
+use crate::report::{Against, Bound, CaseReport, Chapter, Measure, mib, warnings};
+use crate::sample::{Reading, Sample, Taken};
 
 /// Fits the ephemeral ports of one client address (32768 to 60999 by default).
 const CONNECTIONS: usize = 10_000;
-/// Bytes per connection that Sendrail must not exceed.
-const BOUND: f64 = 8192.0;
+const ACTIVE: usize = 64;
+/// Connections that wait for so long are idle: what a server does about that, it has done by then.
+const WAIT: Duration = Duration::from_secs(5);
+const WATCHED: Duration = Duration::from_secs(1);
 
 pub(super) struct Idle10000;
 
 /// One server, started for this.
 #[derive(Debug, Serialize)]
-struct Sample {
+struct Idling {
     server: String,
     connections: usize,
     /// Listening, nothing served.
     start: Memory,
-    /// Every connection open and served once.
+    /// Every connection open, served once, and idle.
     idle: Memory,
+    /// Times a second that the server wakes up although nobody asks for anything.
+    wakeups_per_second: f64,
     /// Connections the server has closed meanwhile: then the figure per connection is too low.
     closed_by_server: usize,
+    /// 64 further connections at saturation, among the idle ones.
+    active: Sample,
 }
 
-impl Sample {
+impl Idling {
     fn bytes_per_connection(&self) -> f64 {
         (self.idle.rss_anon as f64 - self.start.rss_anon as f64) / self.connections as f64
     }
 }
 
-impl Idle10000 {
-    fn measure(arena: &Arena<'_>, peer: &dyn Peer, document: &Document) -> Result<Sample> {
-        let server = arena.start(peer)?;
-        arena.interrupt.sleep(Duration::from_millis(300))?;
-        let start = Memory::of_tree(server.pid())?;
-        let mut load = Load::open(server.address, document, CONNECTIONS, arena.interrupt)?;
-        arena.interrupt.sleep(Duration::from_secs(1))?;
-        let idle = Memory::of_tree(server.pid())?;
-        let closed_by_server = load.closed_by_server()?;
-        Ok(Sample {
-            server: peer.name().to_owned(),
-            connections: CONNECTIONS,
-            start,
-            idle,
-            closed_by_server,
-        })
-    }
+const FIGURES: [Taken<Idling>; 6] = [
+    (
+        Measure::less("rss_anon_per_connection", "memory per idle connection", "bytes", 0),
+        |idling| Some(idling.bytes_per_connection()),
+    ),
+    (Measure::less("rss_anon_idle", "RssAnon in all", "MiB", 2), |idling| {
+        Some(mib(idling.idle.rss_anon))
+    }),
+    (Measure::less("pss_idle", "PSS in all", "MiB", 2), |idling| Some(mib(idling.idle.pss))),
+    (Measure::less("idle_wakeups_per_second", "wake-ups per second, idle", "", 1), |idling| {
+        Some(idling.wakeups_per_second)
+    }),
+    (Measure::less("cpu_per_request", "CPU per request of 64 active", "µs", 2), |idling| {
+        Some(idling.active.server_cpu_seconds * 1e6 / idling.active.requests)
+    }),
+    (Measure::less("latency_p99", "latency of 64 active, p99", "µs", 0), |idling| {
+        idling.active.latency.p99
+    }),
+];
+
+fn idle(arena: &Arena<'_>, contender: &mut Contender<'_>) -> Result<Idling> {
+    contender.restart(arena)?; // its memory has seen a trial
+    let (server, workload) = (&contender.server, &contender.workload);
+    arena.interrupt.sleep(Duration::from_millis(300))?;
+    let start = Memory::of_tree(server.pid())?;
+    let mut load = Load::open(server.address, workload, CONNECTIONS, arena.interrupt)?;
+    arena.interrupt.sleep(WAIT)?;
+    let idle = Memory::of_tree(server.pid())?;
+    let quiet = Reading::of(server)?;
+    arena.interrupt.sleep(WATCHED)?;
+    let wakeups = Reading::of(server)?.wakeups_since(quiet);
+    let closed_by_server = load.closed_by_server()?;
+
+    let mut active = Load::open(server.address, workload, ACTIVE, arena.interrupt)?;
+    active.run(arena.plan.seconds / 4)?;
+    let watch = Watch::over(server.pid())?;
+    let before = Reading::of(server)?;
+    let done = active.run(arena.plan.seconds)?;
+    let after = Reading::of(server)?;
+    let (name, peak) = (&contender.name, watch.peak_pss());
+    let memory = Memory::of_tree(server.pid())?;
+    let active = Sample::of(name, done.requests as f64, &done, (before, after), memory, peak);
+    Ok(Idling {
+        server: name.clone(),
+        connections: CONNECTIONS,
+        start,
+        idle,
+        wakeups_per_second: wakeups as f64 / WATCHED.as_secs_f64(),
+        closed_by_server,
+        active,
+    })
 }
 
 impl Case for Idle10000 {
@@ -65,55 +108,41 @@ impl Case for Idle10000 {
     }
 
     fn about(&self) -> String {
-        format!("user-space memory of {CONNECTIONS} idle keep-alive connections, each served once")
+        format!(
+            "{CONNECTIONS} keep-alive connections, each served once and then idle, and {ACTIVE} active ones (1 KiB)"
+        )
     }
 
     fn run(&self, arena: &Arena<'_>) -> Result<CaseReport> {
-        limits::require_open_files(CONNECTIONS)?;
-        let document = arena.ground.random("1k.bin", 1 << 10)?;
-        let mut samples: Vec<Sample> = Vec::new();
-        let mut warnings = Vec::new();
-        for peer in arena.peers() {
-            let sample = Self::measure(arena, peer.as_ref(), &document)
-                .with_context(|| peer.name().to_owned())?;
-            eprintln!(
-                "    {:10} {:.0} bytes per connection",
-                sample.server,
-                sample.bytes_per_connection()
-            );
-            if sample.closed_by_server > 0 {
-                warnings.push(format!(
-                    "{} closed {} connections",
-                    sample.server, sample.closed_by_server
-                ));
+        limits::require_open_files(CONNECTIONS + ACTIVE)?;
+        let hot = Hot::parse("1k-64").context("a case of that name")?;
+        let mut contest = Contest::prepare(arena, &hot)?;
+        let (mut all, mut warnings) = (Vec::new(), Vec::new());
+        contest.each(arena, |contender| {
+            let idling = idle(arena, contender)?;
+            let (server, bytes) = (&idling.server, idling.bytes_per_connection());
+            eprintln!("    {server:18} {bytes:9.0} bytes per connection");
+            if idling.closed_by_server > 0 {
+                warnings.push(format!("{server} closed {} connections", idling.closed_by_server));
             }
-            samples.push(sample);
-        }
-        let bound = (!arena.plan.self_check).then_some(Bound::Value { at_most: BOUND });
-        let rows = vec![
-            Row::once(
-                "RssAnon per connection",
-                "bytes",
-                0,
-                samples.iter().map(Sample::bytes_per_connection),
-                bound,
-            ),
-            Row::once(
-                "RssAnon in all",
-                "MiB",
-                2,
-                samples.iter().map(|sample| mib(sample.idle.rss_anon)),
-                None,
-            ),
-            Row::once(
-                "PSS in all",
-                "MiB",
-                2,
-                samples.iter().map(|sample| mib(sample.idle.pss)),
-                None,
-            ),
-        ];
-        let raw = serde_json::to_value(&samples).context("writing the samples as JSON")?;
-        Ok(CaseReport { name: self.name(), about: self.about(), rows, warnings, raw })
+            all.push(idling);
+            Ok(())
+        })?;
+        let left_out = contest.left_out();
+        let raw = serde_json::to_value(&all).context("writing the samples as JSON")?;
+        let below_nginx = [Bound { against: Against::Server("nginx"), at_most: 1.0 }];
+        let figures = figures::of_own(arena, &FIGURES, &all, |idling| &idling.server, &below_nginx);
+        let samples = all.into_iter().map(|idling| idling.active).collect();
+        warnings.extend(warnings::of_rounds(&[Round { samples }]));
+        Ok(CaseReport {
+            name: self.name(),
+            about: self.about(),
+            chapter: Chapter::Crowd,
+            point: None,
+            figures,
+            left_out,
+            warnings,
+            raw,
+        })
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::Case;
-use crate::arena::Arena;
+use super::{Case, figures};
+use crate::arena::{Arena, Entrant};
 use crate::cpu;
 use crate::load::Load;
+use crate::load::workload::{Exchange, Workload};
 use crate::memory::Memory;
-use crate::peer::Peer;
-use crate::report::{Bound, CaseReport, Row, mib};
-use crate::root::Document;
+use crate::report::{Against, Bound, CaseReport, Chapter, LeftOut, Measure, Role, mib};
+use crate::sample::Taken;
 
 const LEN: u64 = 5 << 30;
 const CLIENTS: usize = 64;
@@ -37,12 +37,12 @@ struct Sample {
 }
 
 impl Memory5g {
-    fn measure(arena: &Arena<'_>, peer: &dyn Peer, document: &Document) -> Result<Sample> {
-        let server = arena.start(peer)?;
+    fn measure(arena: &Arena<'_>, entrant: &Entrant, workload: &Workload) -> Result<Sample> {
+        let server = arena.start(entrant)?;
         arena.interrupt.sleep(Duration::from_millis(300))?;
         let start = Memory::of_tree(server.pid())?;
         let before = cpu::of_tree(server.pid())?;
-        let mut load = Load::open_untried(server.address, document, CLIENTS, arena.interrupt)?;
+        let mut load = Load::open_silent(server.address, workload, CLIENTS, arena.interrupt)?;
         let work = load.run(Duration::ZERO)?;
         let after = cpu::of_tree(server.pid())?;
         let loaded = Memory::of_tree(server.pid())?;
@@ -50,7 +50,7 @@ impl Memory5g {
         arena.interrupt.sleep(Duration::from_millis(500))?;
         let closed = Memory::of_tree(server.pid())?;
         Ok(Sample {
-            server: peer.name().to_owned(),
+            server: entrant.name().to_owned(),
             start,
             served: loaded,
             closed,
@@ -75,47 +75,53 @@ impl Case for Memory5g {
 
     fn run(&self, arena: &Arena<'_>) -> Result<CaseReport> {
         let document = arena.ground.sparse("5g.bin", LEN)?;
-        let mut samples: Vec<Sample> = Vec::new();
-        for peer in arena.peers() {
-            let sample = Self::measure(arena, peer.as_ref(), &document)
-                .with_context(|| peer.name().to_owned())?;
-            eprintln!(
-                "    {:10} {:.0} GiB in {:.1} s",
-                sample.server,
-                mib(sample.body_bytes) / 1024.0,
-                sample.wall_seconds
-            );
-            samples.push(sample);
+        let workload = Workload::one(Exchange::whole(&document, ""));
+        let (mut samples, mut left_out): (Vec<Sample>, Vec<LeftOut>) = Default::default();
+        for entrant in arena.entrants() {
+            let name = entrant.name();
+            match Self::measure(arena, entrant, &workload) {
+                Ok(sample) => {
+                    let (gib, wall) = (mib(sample.body_bytes) / 1024.0, sample.wall_seconds);
+                    eprintln!("    {name:18} {gib:.0} GiB in {wall:.1} s");
+                    samples.push(sample);
+                }
+                Err(error) if entrant.role == Role::Subject || arena.interrupt.raised() => {
+                    return Err(error).context(name.to_owned());
+                }
+                Err(error) => {
+                    left_out.push(LeftOut { server: name.into(), why: format!("{error:#}") });
+                }
+            }
         }
-        let row = |figure, of: fn(&Sample) -> f64, bound| {
-            Row::once(figure, "MiB", 2, samples.iter().map(of), bound)
-        };
-        let bound = (!arena.plan.self_check).then_some(Bound::Value { at_most: BOUND_MIB });
-        let rows = vec![
-            row("RSS at start", |sample| mib(sample.start.rss), None),
-            row(
-                "growth of RSS, served",
-                |sample| mib(sample.served.rss) - mib(sample.start.rss),
-                bound,
-            ),
-            row(
-                "growth of RSS, peak",
-                |sample| mib(sample.served.peak_rss) - mib(sample.start.rss),
-                None,
-            ),
-            row(
-                "growth of RssAnon, served",
-                |sample| mib(sample.served.rss_anon) - mib(sample.start.rss_anon),
-                None,
-            ),
-            row(
-                "growth of RSS, clients gone",
-                |sample| mib(sample.closed.rss) - mib(sample.start.rss),
-                None,
-            ),
-            row("PSS, served", |sample| mib(sample.served.pss), None),
-        ];
+        let bounds = [Bound { against: Against::Value, at_most: BOUND_MIB }];
+        let figures = figures::of_own(arena, &FIGURES, &samples, |sample| &sample.server, &bounds);
         let raw = serde_json::to_value(&samples).context("writing the samples as JSON")?;
-        Ok(CaseReport { name: self.name(), about: self.about(), rows, warnings: Vec::new(), raw })
+        Ok(CaseReport {
+            name: self.name(),
+            about: self.about(),
+            chapter: Chapter::Crowd,
+            point: None,
+            figures,
+            left_out,
+            warnings: Vec::new(),
+            raw,
+        })
     }
 }
+
+const FIGURES: [Taken<Sample>; 6] = [
+    (Measure::less("rss_growth", "growth of RSS, served", "MiB", 2), |sample| {
+        Some(mib(sample.served.rss) - mib(sample.start.rss))
+    }),
+    (Measure::less("rss_growth_peak", "growth of RSS, peak", "MiB", 2), |sample| {
+        Some(mib(sample.served.peak_rss) - mib(sample.start.rss))
+    }),
+    (Measure::less("rss_anon_growth", "growth of RssAnon, served", "MiB", 2), |sample| {
+        Some(mib(sample.served.rss_anon) - mib(sample.start.rss_anon))
+    }),
+    (Measure::less("rss_growth_after", "growth of RSS, clients gone", "MiB", 2), |sample| {
+        Some(mib(sample.closed.rss) - mib(sample.start.rss))
+    }),
+    (Measure::less("rss_start", "RSS at start", "MiB", 2), |sample| Some(mib(sample.start.rss))),
+    (Measure::less("pss_steady", "PSS, served", "MiB", 2), |sample| Some(mib(sample.served.pss))),
+];

@@ -1,15 +1,33 @@
-//! The cases: one file per kind of work, each of which knows how to run itself and what to report.
+//! The cases: one small file per kind of work. Most describe a [`Work`], which is measured at saturation; those that need
+//! more are a [`Case`] of their own.
 
+mod conditional;
+mod contest;
+mod figures;
 mod hot;
 mod idle;
+mod latency;
 mod memory;
+mod mirror;
+mod popularity;
+mod precompressed;
+mod ranges;
+mod saturation;
+mod slow;
+mod web;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
 
 use anyhow::{Result, bail};
 
 use crate::arena::Arena;
-use crate::report::CaseReport;
+use crate::load::workload::Workload;
+use crate::report::{Bound, CaseReport, Chapter, Point};
+use crate::root::{Document, Ground};
+use crate::sample::CPU_PER_REQUEST;
 
-pub(crate) use hot::{Round, Sample};
+pub(crate) use saturation::Round;
 
 /// One piece of work that all servers are given.
 pub(crate) trait Case {
@@ -22,32 +40,151 @@ pub(crate) trait Case {
     fn run(&self, arena: &Arena<'_>) -> Result<CaseReport>;
 }
 
-/// The cases of a full run, in its order.
-pub(crate) fn standard() -> Vec<Box<dyn Case>> {
-    let hot =
-        hot::STANDARD.iter().map(|&name| by_name(name).expect("a test asks for each by name"));
-    hot.chain([Box::new(memory::Memory5g) as Box<dyn Case>, Box::new(idle::Idle10000)]).collect()
+/// Documents, and what is asked of a server that serves them.
+pub(crate) trait Work {
+    fn name(&self) -> String;
+
+    fn about(&self) -> String;
+
+    fn chapter(&self) -> Chapter;
+
+    /// For plots over size.
+    fn point(&self) -> Option<Point> {
+        None
+    }
+
+    fn connections(&self) -> usize {
+        64
+    }
+
+    /// Puts the documents into the document root.
+    fn lay_out(&self, ground: &Ground) -> Result<Vec<Rc<Document>>>;
+
+    /// What is asked of the server at this address: the same of all, but for validators that a server makes up itself.
+    fn workload(&self, documents: &[Rc<Document>], server: SocketAddr) -> Result<Workload>;
+
+    /// Whether answers are so long that those under way at the end are abandoned instead of waited for.
+    fn abandons(&self) -> bool {
+        false
+    }
+
+    /// The length of a stretch as a share of `--seconds`.
+    fn weight(&self) -> f64 {
+        1.0
+    }
+
+    /// The figure the case is about.
+    fn lead(&self) -> &'static str {
+        CPU_PER_REQUEST
+    }
+
+    /// What the subject must reach, by figure.
+    fn bounds(&self) -> Vec<(&'static str, Bound)> {
+        Vec::new()
+    }
 }
 
-/// Any case: those of a full run, and every size at any number of connections.
+/// The cases of a full run, in its order.
+const STANDARD: [&str; 32] = [
+    "1k-1",
+    "1k-64",
+    "1k-512",
+    "4k-1",
+    "4k-64",
+    "4k-512",
+    "10k-1",
+    "10k-64",
+    "10k-512",
+    "100k-1",
+    "100k-64",
+    "100k-512",
+    "1m-1",
+    "1m-64",
+    "1m-512",
+    "64m-1",
+    "64m-64",
+    "64m-512",
+    "1g-1",
+    "1g-64",
+    "1g-512",
+    "web",
+    "mirror",
+    "range",
+    "multirange",
+    "not-modified",
+    "precompressed",
+    "latency-1k",
+    "latency-web",
+    "idle-10000",
+    "slow-readers",
+    "memory-5g-64",
+];
+
+/// The cases of a quick look.
+const QUICK: [&str; 9] = [
+    "1k-64",
+    "10k-64",
+    "100k-64",
+    "1m-64",
+    "64m-64",
+    "web",
+    "not-modified",
+    "latency-1k",
+    "idle-10000",
+];
+
+/// Takes long and shows little beside the others: only by name.
+const ONLY_BY_NAME: [&str; 1] = ["memory-5g-64"];
+
+pub(crate) fn standard() -> Vec<Box<dyn Case>> {
+    let names = STANDARD.iter().filter(|name| !ONLY_BY_NAME.contains(name));
+    names.map(|name| by_name(name).expect("a test asks for each by name")).collect()
+}
+
+pub(crate) fn quick() -> Vec<Box<dyn Case>> {
+    QUICK.iter().map(|name| by_name(name).expect("a test asks for each by name")).collect()
+}
+
+/// Any case: those of a full run, every size at any number of connections, and the latency of any work.
 pub(crate) fn by_name(name: &str) -> Result<Box<dyn Case>> {
-    if let Some(hot) = hot::Hot::parse(name) {
-        return Ok(Box::new(hot));
+    if let Some(work) = name.strip_prefix("latency-").and_then(work) {
+        return Ok(Box::new(latency::Latency(work)));
     }
-    let others: [Box<dyn Case>; 2] = [Box::new(memory::Memory5g), Box::new(idle::Idle10000)];
-    for case in others {
-        if case.name() == name {
-            return Ok(case);
-        }
+    if let Some(work) = work(name) {
+        return Ok(Box::new(saturation::Saturation(work)));
     }
-    bail!("no case {name:?}; --list names them")
+    let others: [Box<dyn Case>; 3] =
+        [Box::new(idle::Idle10000), Box::new(slow::SlowReading), Box::new(memory::Memory5g)];
+    match others.into_iter().find(|case| case.name() == name) {
+        Some(case) => Ok(case),
+        None => bail!("no case {name:?}; --list names them"),
+    }
+}
+
+/// Work by its name; a size without a number of connections has 64 of them.
+fn work(name: &str) -> Option<Box<dyn Work>> {
+    if let Some(hot) = hot::Hot::parse(name).or_else(|| hot::Hot::parse(&format!("{name}-64"))) {
+        return Some(Box::new(hot));
+    }
+    let others: [Box<dyn Work>; 6] = [
+        Box::new(web::Web),
+        Box::new(mirror::Mirror),
+        Box::new(ranges::Ranges::one()),
+        Box::new(ranges::Ranges::several()),
+        Box::new(conditional::NotModified),
+        Box::new(precompressed::Precompressed),
+    ];
+    others.into_iter().find(|work| work.name() == name)
 }
 
 pub(crate) fn print_names() {
-    for case in standard() {
-        println!("{:16} {}", case.name(), case.about());
+    for name in STANDARD {
+        let case = by_name(name).expect("a test asks for each by name");
+        let remark = if ONLY_BY_NAME.contains(&name) { " (only by name)" } else { "" };
+        println!("{name:16} {}{remark}", case.about());
     }
-    println!("\nand {} at any number of connections, e.g. 100k-8", hot::sizes().join(", "));
+    println!("\nand {} at any number of connections, e.g. 100k-8;", hot::sizes().join(", "));
+    println!("and latency-CASE for the latency of any work at a fixed rate, e.g. latency-100k-8");
 }
 
 #[cfg(test)]
@@ -56,10 +193,17 @@ mod tests {
 
     #[test]
     fn every_case_answers_to_its_name() {
-        let cases = standard();
-        assert!(cases.len() > 7);
-        for case in cases {
-            assert_eq!(by_name(&case.name()).map(|found| found.name()).ok(), Some(case.name()));
+        for name in STANDARD.iter().chain(&QUICK) {
+            assert_eq!(by_name(name).map(|case| case.name()).ok().as_deref(), Some(*name));
         }
+        assert!(by_name("latency-100k-8").is_ok() && by_name("100k-8").is_ok());
+        for name in ["", "latency-", "latency-idle-10000", "1k-0", "tea"] {
+            assert!(by_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_quick_look_is_a_part_of_the_whole() {
+        assert!(QUICK.iter().all(|name| STANDARD.contains(name)));
     }
 }

@@ -1,22 +1,30 @@
-//! The load generator: a closed loop over N keep-alive connections in one thread, so cheap that the server is the
-//! bottleneck. Each connection asks, reads the whole answer, and asks again; only complete answers count.
+//! The load generator: N keep-alive connections in one thread, so cheap that the server is the bottleneck.
+//!
+//! Closed loop (`run`, `window`): each connection asks, reads the whole answer, and asks again. Open loop (`offer`):
+//! requests fall due at a fixed mean rate whatever the server does, and their latency counts from that moment.
 
 mod connection;
+mod open;
 mod response;
+pub(crate) mod slow;
+pub(crate) mod trial;
+pub(crate) mod workload;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
 use crate::cpu;
 use crate::interrupt::Interrupt;
-use crate::root::Document;
 use connection::{Buffers, Connection};
+use workload::Workload;
 
 /// Connections opened and tried out together: less than any server's accept backlog.
 const BATCH: usize = 128;
@@ -28,10 +36,9 @@ const STALLED: Duration = Duration::from_secs(10);
 /// Longer than this no stretch may last beyond its `length`, however slowly bytes still arrive.
 const LONGEST: Duration = Duration::from_mins(10);
 
-/// N open connections to one server that ask for one document.
+/// N open connections to one server that ask for one workload.
 pub(crate) struct Load<'a> {
-    document: &'a Document,
-    request: Vec<u8>,
+    workload: Workload,
     epoll: OwnedFd,
     connections: Vec<Connection>,
     buffers: Buffers,
@@ -40,13 +47,15 @@ pub(crate) struct Load<'a> {
     sleeps: bool,
 }
 
-/// What was done in one stretch of load. From the first request to the last byte of the last answer.
-#[derive(Clone, Copy, Debug, Default)]
+/// What was done in one stretch of load.
+#[derive(Clone, Debug)]
 pub(crate) struct Work {
     /// Complete answers.
     pub(crate) requests: u64,
-    /// Their bodies.
+    /// Their bodies, and what has come of bodies that are not complete yet.
     pub(crate) body_bytes: u64,
+    /// From asking (or, at a fixed rate, from when it was due) to the last byte, in nanoseconds.
+    pub(crate) latency: Histogram<u64>,
     pub(crate) wall: Duration,
     /// CPU time of the generator itself.
     pub(crate) generator: Duration,
@@ -54,56 +63,61 @@ pub(crate) struct Work {
     pub(crate) spun: Duration,
 }
 
+impl Work {
+    fn nothing() -> Work {
+        let latency = Histogram::new_with_bounds(1, LONGEST.as_nanos() as u64, 3);
+        let latency = latency.expect("from a nanosecond to minutes, with three digits");
+        let zero = Duration::ZERO;
+        Work { requests: 0, body_bytes: 0, latency, wall: zero, generator: zero, spun: zero }
+    }
+
+    fn completed(&mut self, since: Instant, now: Instant) {
+        self.requests += 1;
+        let nanoseconds = now.saturating_duration_since(since).as_nanos() as u64;
+        self.latency.saturating_record(nanoseconds);
+    }
+}
+
 impl<'a> Load<'a> {
-    /// Opens `connections` to `address`. The first answer on each is compared byte for byte with the document (a
-    /// sparse document's is only counted), so that no server is measured on doing something else.
+    /// Opens `connections` to `address`, each of which asks once.
     pub(crate) fn open(
         address: SocketAddr,
-        document: &'a Document,
+        workload: &Workload,
         connections: usize,
         interrupt: &'a Interrupt,
     ) -> Result<Load<'a>> {
-        let mut load = Load::silent(address, document, interrupt)?;
+        let mut load = Load::open_silent(address, workload, 0, interrupt)?;
         while load.connections.len() < connections {
             let first = load.connections.len();
             let batch = BATCH.min(connections - first);
             load.connect(address, batch)?;
-            load.drive(first..first + batch, Duration::ZERO).with_context(|| {
-                format!("trying out connections {first} to {}", first + batch - 1)
-            })?;
+            load.drive(first..first + batch, Duration::ZERO)
+                .with_context(|| format!("opening connections {first} to {}", first + batch - 1))?;
         }
+        load.workload.rewind();
         Ok(load)
     }
 
-    /// The same without a first answer: for documents so large that one answer is the whole measurement.
-    pub(crate) fn open_untried(
+    /// The same without asking.
+    pub(crate) fn open_silent(
         address: SocketAddr,
-        document: &'a Document,
+        workload: &Workload,
         connections: usize,
         interrupt: &'a Interrupt,
     ) -> Result<Load<'a>> {
-        let mut load = Load::silent(address, document, interrupt)?;
-        load.connect(address, connections)?;
-        Ok(load)
-    }
-
-    fn silent(
-        address: SocketAddr,
-        document: &'a Document,
-        interrupt: &'a Interrupt,
-    ) -> Result<Load<'a>> {
-        Ok(Load {
-            document,
-            request: format!("GET {} HTTP/1.1\r\nHost: {address}\r\n\r\n", document.target)
-                .into_bytes(),
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)
-                .context("creating an epoll instance")?,
+        let epoll =
+            epoll::create(epoll::CreateFlags::CLOEXEC).context("creating an epoll instance")?;
+        let mut load = Load {
+            workload: workload.clone(),
+            epoll,
             connections: Vec::new(),
             buffers: Buffers::default(),
             events: Vec::with_capacity(512),
             interrupt,
             sleeps: true,
-        })
+        };
+        load.connect(address, connections)?;
+        Ok(load)
     }
 
     /// From now on looks for answers without ever sleeping, so that no server pays for waking the generator up. On
@@ -135,56 +149,114 @@ impl<'a> Load<'a> {
     /// Keeps all connections busy for `length`, then lets every answer under way finish, so that the server sleeps when
     /// this returns and its CPU time is settled. A `length` of zero asks once on each connection.
     pub(crate) fn run(&mut self, length: Duration) -> Result<Work> {
+        self.workload.rewind();
         self.drive(0..self.connections.len(), length)
     }
 
-    fn drive(&mut self, which: std::ops::Range<usize>, length: Duration) -> Result<Work> {
-        let started = Instant::now();
-        let generator = cpu::of_this_thread();
-        let mut work = Work::default();
-        let mut busy = which.len();
-        for connection in &mut self.connections[which] {
-            connection.ask(&self.request)?;
+    /// Keeps all connections busy and counts what comes in `length` after `warm`, with `mark` called at either end of
+    /// that; answers under way are then abandoned, and the connections with them. For answers so long that waiting for
+    /// the last of them would be most of the measurement.
+    pub(crate) fn window<T>(
+        mut self,
+        warm: Duration,
+        length: Duration,
+        mut mark: impl FnMut() -> Result<T>,
+    ) -> Result<(Work, T, T)> {
+        self.ask_all(0..self.connections.len())?;
+        let mut free = VecDeque::new();
+        let mut stretch = |load: &mut Load<'_>, length: Duration| {
+            let mut work = Work::nothing();
+            let (started, generator) = (Instant::now(), cpu::of_this_thread());
+            let mut last_event = started;
+            while started.elapsed() < length {
+                load.turn(true, &mut work, &mut free, &mut last_event)?;
+            }
+            work.wall = started.elapsed();
+            work.generator = cpu::of_this_thread().saturating_sub(generator);
+            anyhow::Ok(work)
+        };
+        stretch(&mut self, warm)?;
+        let first = mark()?;
+        let work = stretch(&mut self, length)?;
+        let last = mark()?;
+        Ok((work, first, last))
+    }
+
+    fn ask_all(&mut self, which: std::ops::Range<usize>) -> Result<()> {
+        for number in which {
+            self.ask(number, Instant::now())?;
         }
+        Ok(())
+    }
+
+    fn ask(&mut self, connection: usize, since: Instant) -> Result<()> {
+        let number = self.workload.next();
+        let exchange = &self.workload.exchanges[number as usize];
+        self.connections[connection].ask(number, exchange, since)
+    }
+
+    fn drive(&mut self, which: std::ops::Range<usize>, length: Duration) -> Result<Work> {
+        let (started, generator) = (Instant::now(), cpu::of_this_thread());
+        let mut work = Work::nothing();
+        let busy = which.len();
+        self.ask_all(which)?;
+        let mut free = VecDeque::with_capacity(busy);
         let mut last_event = started;
-        let mut last_look = started;
-        while busy > 0 {
-            self.interrupt.check()?;
-            self.wait(if self.sleeps { &GLANCE } else { &NOT_AT_ALL })?;
-            let now = Instant::now();
-            if !self.events.is_empty() {
-                last_event = now;
-            } else if !self.sleeps {
-                work.spun += now - last_look;
+        while free.len() < busy {
+            let elapsed = started.elapsed();
+            self.turn(elapsed < length, &mut work, &mut free, &mut last_event)
+                .with_context(|| format!("{} answers outstanding", busy - free.len()))?;
+            if elapsed > length + LONGEST {
+                bail!("{} answers are still outstanding after {elapsed:?}", busy - free.len());
             }
-            if now - last_event > STALLED {
-                bail!("nothing arrived for {STALLED:?} with {busy} answers outstanding");
-            }
-            if now - started > length + LONGEST {
-                bail!("{busy} answers are still outstanding after {:?}", now - started);
-            }
-            let asking = now - started < length;
-            for event in &self.events {
-                let number = event.data.u64() as usize;
-                let connection = &mut self.connections[number];
-                let complete = connection
-                    .advance(&mut self.buffers, self.document)
-                    .with_context(|| format!("connection {number}, {}", self.document.target))?;
-                if complete {
-                    work.requests += 1;
-                    work.body_bytes += self.document.len;
-                    if asking {
-                        connection.ask(&self.request)?;
-                    } else {
-                        busy -= 1;
-                    }
-                }
-            }
-            last_look = if self.events.is_empty() { now } else { Instant::now() };
         }
         work.wall = started.elapsed();
         work.generator = cpu::of_this_thread().saturating_sub(generator);
         Ok(work)
+    }
+
+    /// Takes in what has arrived. A connection whose answer is complete asks again at once if `asking`, else it is
+    /// `free`.
+    fn turn(
+        &mut self,
+        asking: bool,
+        work: &mut Work,
+        free: &mut VecDeque<usize>,
+        last_event: &mut Instant,
+    ) -> Result<()> {
+        self.interrupt.check()?;
+        let before = (!self.sleeps).then(Instant::now);
+        self.wait(if self.sleeps { &GLANCE } else { &NOT_AT_ALL })?;
+        if self.events.is_empty() {
+            let now = Instant::now();
+            work.spun += before.map_or(Duration::ZERO, |before| now - before);
+            if now - *last_event > STALLED {
+                bail!("nothing arrived for {STALLED:?}");
+            }
+            return Ok(());
+        }
+        let mut now = *last_event;
+        for at in 0..self.events.len() {
+            let number = self.events[at].data.u64() as usize;
+            let connection = &mut self.connections[number];
+            let exchange = &self.workload.exchanges[connection.exchange as usize];
+            let progress = connection.advance(&mut self.buffers, exchange).with_context(|| {
+                let asked = exchange.request.trim_ascii_end().escape_ascii();
+                format!("connection {number}, {asked}")
+            })?;
+            work.body_bytes += progress.bytes;
+            now = Instant::now();
+            if progress.complete {
+                work.completed(self.connections[number].since, now);
+                if asking {
+                    self.ask(number, now)?;
+                } else {
+                    free.push_back(number);
+                }
+            }
+        }
+        *last_event = now;
+        Ok(())
     }
 
     /// Number of connections on which something happened unasked: they were closed by the server.

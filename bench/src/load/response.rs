@@ -2,19 +2,26 @@
 
 use anyhow::{Context, Result, bail};
 
+use super::workload::Exchange;
+
 /// A head that is larger is not one a file server sends.
 const LONGEST: usize = 8 * 1024;
 
-/// A complete head: bytes it took, and bytes of body that follow.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+/// A complete head: bytes it took, bytes of body that follow, and what a client remembers of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Head<'a> {
     pub(crate) len: usize,
+    pub(crate) status: u16,
     pub(crate) content_length: u64,
+    /// Content-Type begins with `multipart/byteranges`.
+    pub(crate) multipart: bool,
+    pub(crate) coding: Option<&'a [u8]>,
+    pub(crate) entity_tag: Option<&'a [u8]>,
+    pub(crate) last_modified: Option<&'a [u8]>,
 }
 
-/// `None` while the head is incomplete. Anything but `200` with a Content-Length and an open connection is an error:
-/// then the servers would not be doing the same work.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head>> {
+/// `None` while the head is incomplete. An answer whose end the next answer could not be told from is an error.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut fields);
     let status = response.parse(bytes).with_context(|| {
@@ -26,26 +33,71 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head>> {
         }
         return Ok(None);
     };
-    if response.code != Some(200) {
-        bail!("status {} {}", response.code.unwrap_or(0), response.reason.unwrap_or(""));
-    }
+    let mut head = Head { len, status: response.code.unwrap_or(0), ..Head::default() };
     let mut content_length = None;
     for field in response.headers.iter() {
-        if field.name.eq_ignore_ascii_case("content-length") {
-            let value = std::str::from_utf8(field.value).ok().and_then(|value| value.parse().ok());
-            content_length = Some(
-                value.with_context(|| format!("Content-Length: {}", field.value.escape_ascii()))?,
-            );
-        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-            bail!("Transfer-Encoding: {}", field.value.escape_ascii());
-        } else if field.name.eq_ignore_ascii_case("connection")
-            && field.value.eq_ignore_ascii_case(b"close")
-        {
-            bail!("Connection: close");
+        // By length first: this is done for every answer of a loaded server.
+        match field.name.len() {
+            14 if field.name.eq_ignore_ascii_case("content-length") => {
+                let value =
+                    std::str::from_utf8(field.value).ok().and_then(|value| value.parse().ok());
+                content_length =
+                    Some(value.with_context(|| {
+                        format!("Content-Length: {}", field.value.escape_ascii())
+                    })?);
+            }
+            17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+                bail!("Transfer-Encoding: {}", field.value.escape_ascii());
+            }
+            10 if field.name.eq_ignore_ascii_case("connection")
+                && field.value.eq_ignore_ascii_case(b"close") =>
+            {
+                bail!("Connection: close (status {})", head.status);
+            }
+            12 if field.name.eq_ignore_ascii_case("content-type") => {
+                head.multipart = field.value.starts_with(b"multipart/byteranges");
+            }
+            16 if field.name.eq_ignore_ascii_case("content-encoding") => {
+                head.coding = Some(field.value);
+            }
+            4 if field.name.eq_ignore_ascii_case("etag") => head.entity_tag = Some(field.value),
+            13 if field.name.eq_ignore_ascii_case("last-modified") => {
+                head.last_modified = Some(field.value);
+            }
+            _ => {}
         }
     }
-    let content_length = content_length.context("no Content-Length")?;
-    Ok(Some(Head { len, content_length }))
+    // RFC 9112, section 6.3: a 304 has no body, whatever its Content-Length says.
+    head.content_length = match (head.status, content_length) {
+        (304, _) => 0,
+        (_, Some(length)) => length,
+        (status, None) => bail!("no Content-Length (status {status})"),
+    };
+    Ok(Some(head))
+}
+
+impl Head<'_> {
+    /// An error unless this is the answer to `exchange`: otherwise the servers would not be doing the same work.
+    pub(crate) fn answers(&self, exchange: &Exchange) -> Result<()> {
+        if self.status != exchange.status {
+            bail!("status {} instead of {}", self.status, exchange.status);
+        }
+        if self.coding != exchange.coding.map(str::as_bytes) {
+            bail!(
+                "Content-Encoding {} instead of {}",
+                self.coding.unwrap_or(b"none").escape_ascii(),
+                exchange.coding.unwrap_or("none")
+            );
+        }
+        if !exchange.allows(self.content_length) {
+            bail!(
+                "Content-Length is {} for {} bytes of content",
+                self.content_length,
+                exchange.payload()
+            );
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -56,19 +108,26 @@ mod tests {
 
     #[test]
     fn a_head_is_complete_only_with_its_empty_line() {
-        let head = b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-length: 12\r\n\r\n";
+        let head = b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-length: 12\r\nETag: \"a\"\r\n\r\n";
         for end in 0..head.len() {
             assert_eq!(parse(&head[..end]).unwrap(), None, "{end}");
         }
         let mut whole = head.to_vec();
         whole.extend(b"body");
-        assert_eq!(parse(&whole).unwrap(), Some(Head { len: head.len(), content_length: 12 }));
+        let parsed = parse(&whole).unwrap().unwrap();
+        assert_eq!((parsed.len, parsed.status, parsed.content_length), (head.len(), 200, 12));
+        assert_eq!(parsed.entity_tag, Some(b"\"a\"".as_slice()));
     }
 
     #[test]
-    fn other_work_is_refused() {
+    fn a_304_has_no_body() {
+        let head = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 12\r\n\r\n";
+        assert_eq!(parse(head).unwrap().unwrap().content_length, 0);
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_refused() {
         for (head, why) in [
-            ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "404"),
             ("HTTP/1.1 200 OK\r\n\r\n", "no Content-Length"),
             ("HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n", "1x"),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "chunked"),

@@ -132,6 +132,11 @@ impl Drop for Running {
     }
 }
 
+/// Every peer there is.
+pub(crate) fn others(_built: &Path) -> Vec<Box<dyn Peer>> {
+    vec![Box::new(Nginx::named("nginx"))]
+}
+
 /// A port nobody listens on at the moment.
 fn free_port() -> Result<u16> {
     let listener =

@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use super::{Run, ServerRecord, mib, table};
+use super::table::{self, Style};
+use super::{Run, mib};
 
 pub(super) fn of_run(run: &Run) -> String {
     let mut text = String::new();
@@ -15,21 +16,37 @@ fn write_run(text: &mut String, run: &Run) -> fmt::Result {
     if !run.publishable {
         writeln!(text, "**Not publishable:** {}.\n", run.not_publishable_because.join("; "))?;
     }
-    let server = |server: &ServerRecord| format!("{} ({})", server.name, server.version);
-    let servers: Vec<String> = run.servers.iter().map(server).collect();
-    writeln!(text, "{}.\n", servers.join(" against "))?;
-    write_circumstances(text, run)?;
-    writeln!(text, "```\n{}\n```\n\n{}\n", run.command.join(" "), table::markdown(run))?;
-    for case in &run.cases {
-        for warning in &case.warnings {
-            writeln!(text, "- **{}**: {warning}", case.name)?;
-        }
+    writeln!(text, "{}.", table::names(&run.servers))?;
+    for left in &run.left_out {
+        writeln!(text, "{} is left out: {}.", left.server, left.why)?;
     }
+    writeln!(text)?;
+    write_circumstances(text, run)?;
+    writeln!(text, "```\n{}\n```\n", run.command.join(" "))?;
     writeln!(
         text,
-        "\nCPU is user and system time of all the server's processes and threads. A ratio is the \
-         median of the rounds' ratios, with the least and the greatest. Every round is in raw.json.\n"
+        "CPU is user and system time of all the server's processes and threads. A ratio is the subject's figure as a \
+         share of the other's: the median of the rounds' ratios. Every round is in raw.json and rounds.csv; report.html \
+         has the plots.\n"
     )?;
+    if let Some(verdicts) = table::verdicts(run, Style::Markdown) {
+        writeln!(text, "## What was demanded\n\n{verdicts}\n")?;
+    }
+    if let Some(overview) = table::overview(run, Style::Markdown) {
+        writeln!(text, "## The leading figure of each case\n\n{overview}\n")?;
+    }
+    for case in &run.cases {
+        writeln!(text, "## {}\n\n{}.\n", case.name, case.about)?;
+        writeln!(text, "{}\n", table::case_table(&run.servers, case, Style::Markdown))?;
+        for warning in &case.warnings {
+            writeln!(text, "- Warning: {warning}.")?;
+        }
+        for left in &case.left_out {
+            writeln!(text, "- {} is left out: {}.", left.server, left.why)?;
+        }
+        writeln!(text)?;
+    }
+    writeln!(text, "## How each was started\n")?;
     for server in &run.servers {
         let file = server.configuration.as_ref().map(|found| format!(" ({})", found.file));
         writeln!(

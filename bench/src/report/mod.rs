@@ -1,5 +1,8 @@
 //! What a run found. Cases fill in rows; one file per output shows them.
 
+mod csv;
+pub(crate) mod figure;
+mod html;
 mod json;
 mod markdown;
 pub(crate) mod table;
@@ -13,7 +16,8 @@ use serde::Serialize;
 
 use crate::environment::Environment;
 use crate::peer::Configuration;
-use crate::spread::Spread;
+
+pub(crate) use figure::{Against, Better, Bound, Figure, Measure, Verdict};
 
 /// Everything: raw.json is this.
 #[derive(Debug, Serialize)]
@@ -32,6 +36,8 @@ pub(crate) struct Run {
     pub(crate) environment: Environment,
     /// The subject first.
     pub(crate) servers: Vec<ServerRecord>,
+    /// Peers that are not installed.
+    pub(crate) left_out: Vec<LeftOut>,
     pub(crate) cases: Vec<CaseReport>,
 }
 
@@ -39,9 +45,63 @@ pub(crate) struct Run {
 #[derive(Debug, Serialize)]
 pub(crate) struct ServerRecord {
     pub(crate) name: String,
+    pub(crate) role: Role,
     pub(crate) version: String,
     pub(crate) command: Vec<String>,
     pub(crate) configuration: Option<Configuration>,
+}
+
+/// What a server is measured for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// The one whose figures are set against the others'.
+    Subject,
+    Peer,
+    /// No server, but what the kernel alone costs; never the best.
+    Floor,
+}
+
+/// A server that is not in the figures, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct LeftOut {
+    pub(crate) server: String,
+    pub(crate) why: String,
+}
+
+/// What cases are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Chapter {
+    /// One hot file at a number of connections.
+    Hot,
+    /// Many files, as popular as on a real site.
+    Mix,
+    /// Ranges, conditions, codings.
+    Requests,
+    /// At a fixed offered rate.
+    Latency,
+    /// Many idle connections, slow readers, memory.
+    Crowd,
+}
+
+impl Chapter {
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Chapter::Hot => "One hot file",
+            Chapter::Mix => "Many files",
+            Chapter::Requests => "Ranges, conditions, codings",
+            Chapter::Latency => "Latency at a fixed offered rate",
+            Chapter::Crowd => "Crowds: idle connections, slow readers, memory",
+        }
+    }
+}
+
+/// Where a case of one file lies, for plots over size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Point {
+    pub(crate) bytes: u64,
+    pub(crate) connections: usize,
 }
 
 /// One case, all servers.
@@ -49,91 +109,16 @@ pub(crate) struct ServerRecord {
 pub(crate) struct CaseReport {
     pub(crate) name: String,
     pub(crate) about: String,
+    pub(crate) chapter: Chapter,
+    pub(crate) point: Option<Point>,
     /// The first is the one the case is about.
-    pub(crate) rows: Vec<Row>,
+    pub(crate) figures: Vec<Figure>,
+    /// Servers that do other work when asked for this, or fail at it.
+    pub(crate) left_out: Vec<LeftOut>,
     /// Why these figures are to be doubted.
     pub(crate) warnings: Vec<String>,
     /// Every figure that was read, in the case's own form.
     pub(crate) raw: serde_json::Value,
-}
-
-/// One figure for all servers.
-#[derive(Debug, Serialize)]
-pub(crate) struct Row {
-    pub(crate) figure: &'static str,
-    pub(crate) unit: &'static str,
-    pub(crate) decimals: usize,
-    /// In the order of the servers; medians where there were rounds.
-    pub(crate) values: Vec<f64>,
-    /// The subject's figure as a share of each other server's, taken round by round; empty where there were no rounds.
-    pub(crate) ratios: Vec<Spread>,
-    pub(crate) bound: Option<Bound>,
-    /// Whether the subject keeps the bound.
-    pub(crate) met: Option<bool>,
-}
-
-/// What the subject must reach.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum Bound {
-    /// The median ratio to the first other server.
-    Ratio { at_most: f64 },
-    /// The figure itself, in the row's unit.
-    Value { at_most: f64 },
-    /// For a self-check: the same against the same.
-    RatioNearOne { within: f64 },
-}
-
-impl Row {
-    /// A figure taken once per server.
-    pub(crate) fn once(
-        figure: &'static str,
-        unit: &'static str,
-        decimals: usize,
-        values: impl Iterator<Item = f64>,
-        bound: Option<Bound>,
-    ) -> Row {
-        Row {
-            figure,
-            unit,
-            decimals,
-            values: values.collect(),
-            ratios: Vec::new(),
-            bound,
-            met: None,
-        }
-        .judged()
-    }
-
-    /// A figure taken in every round: `rounds[server][round]`.
-    pub(crate) fn of_rounds(
-        figure: &'static str,
-        unit: &'static str,
-        decimals: usize,
-        rounds: &[Vec<f64>],
-        bound: Option<Bound>,
-    ) -> Row {
-        let values = rounds
-            .iter()
-            .filter_map(|values| Spread::of(values.iter().copied()))
-            .map(|spread| spread.median);
-        let (subject, others) = rounds.split_first().expect("there is a server");
-        let ratio = |other: &Vec<f64>| {
-            Spread::of(subject.iter().zip(other).map(|(subject, other)| subject / other))
-        };
-        let ratios = others.iter().filter_map(ratio).collect();
-        Row { figure, unit, decimals, values: values.collect(), ratios, bound, met: None }.judged()
-    }
-
-    fn judged(mut self) -> Row {
-        let ratio = self.ratios.first().map(|ratio| ratio.median);
-        self.met = self.bound.and_then(|bound| match bound {
-            Bound::Ratio { at_most } => Some(ratio? <= at_most),
-            Bound::Value { at_most } => Some(*self.values.first()? <= at_most),
-            Bound::RatioNearOne { within } => Some((ratio? - 1.0).abs() <= within),
-        });
-        self
-    }
 }
 
 impl Run {
@@ -143,9 +128,18 @@ impl Run {
         format!("{date}-{}", self.environment.host)
     }
 
+    /// Everything that was demanded, in the order of the cases.
+    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (&CaseReport, &Figure, &Verdict)> {
+        self.cases.iter().flat_map(|case| {
+            case.figures.iter().flat_map(move |figure| {
+                figure.verdicts.iter().map(move |verdict| (case, figure, verdict))
+            })
+        })
+    }
+
     /// Some bound is missed.
     pub(crate) fn missed(&self) -> bool {
-        self.cases.iter().flat_map(|case| &case.rows).any(|row| row.met == Some(false))
+        self.verdicts().any(|(_, _, verdict)| !verdict.met)
     }
 }
 
@@ -158,8 +152,10 @@ pub(crate) fn publish(run: &Run, out: &Path) -> Result<()> {
     };
     fs::create_dir_all(out).with_context(|| format!("making the directory {}", out.display()))?;
     write("raw.json", json::of_run(run)?)?;
+    write("rounds.csv", csv::of_run(run)?)?;
     write("summary.md", markdown::of_run(run))?;
-    println!("{}/raw.json and summary.md written", out.display());
+    write("report.html", html::of_run(run))?;
+    println!("written to {}: report.html, summary.md, raw.json, rounds.csv", out.display());
     if !run.publishable {
         println!("not publishable: {}", run.not_publishable_because.join("; "));
     }
@@ -169,32 +165,4 @@ pub(crate) fn publish(run: &Run, out: &Path) -> Result<()> {
 /// For reading.
 pub(crate) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ratios_are_taken_round_by_round() {
-        // The medians are equal; in every round but one the subject is dearer.
-        let rounds = [vec![3.0, 4.0, 2.0], vec![2.0, 3.0, 4.0]];
-        let row = Row::of_rounds("x", "µs", 1, &rounds, Some(Bound::Ratio { at_most: 1.0 }));
-        assert_eq!(row.values, [3.0, 3.0]);
-        assert_eq!(row.ratios, [Spread { median: 4.0 / 3.0, min: 0.5, max: 1.5 }]);
-        assert_eq!(row.met, Some(false));
-    }
-
-    #[test]
-    fn bounds_are_inclusive() {
-        let met =
-            |values: &[f64], bound| Row::once("x", "", 0, values.iter().copied(), Some(bound)).met;
-        assert_eq!(met(&[10.0, 99.0], Bound::Value { at_most: 10.0 }), Some(true));
-        assert_eq!(met(&[10.1, 99.0], Bound::Value { at_most: 10.0 }), Some(false));
-        let met =
-            |ratio, bound| Row::of_rounds("x", "", 0, &[vec![ratio], vec![1.0]], Some(bound)).met;
-        assert_eq!(met(0.65, Bound::Ratio { at_most: 0.65 }), Some(true));
-        assert_eq!(met(0.94, Bound::RatioNearOne { within: 0.05 }), Some(false));
-        assert_eq!(met(1.04, Bound::RatioNearOne { within: 0.05 }), Some(true));
-    }
 }

@@ -1,18 +1,21 @@
 //! Reasons to doubt a measurement; a warning is part of the result.
 
-use super::Row;
-use crate::case::{Round, Sample};
+use super::Figure;
+use crate::case::Round;
+use crate::sample::Sample;
 
 /// Share of a core.
 const OTHERS: f64 = 0.05;
 const STOLEN: f64 = 0.02;
-const SPREAD: f64 = 0.10;
+const SPREAD: f64 = 0.15;
 const FULL: f64 = 0.95;
 const NOT_FULL: f64 = 0.85;
-const FEW: u64 = 100;
+const FEW: f64 = 100.0;
+/// So much shows what a byte costs, however few requests it was.
+const MANY_BYTES: u64 = 256 << 20;
 
-/// What the rounds themselves show. Each warning once, with its worst case.
-pub(crate) fn of_rounds(rounds: &[Round]) -> Vec<String> {
+/// Whether the machine was quiet. Each warning once, with its worst case.
+pub(crate) fn of_quiet(rounds: &[Round]) -> Vec<String> {
     let mut warnings = Vec::new();
     let samples = || rounds.iter().flat_map(|round| &round.samples);
     let worst = |of: fn(&Sample) -> f64| samples().map(of).fold(0.0, f64::max);
@@ -28,6 +31,13 @@ pub(crate) fn of_rounds(rounds: &[Round]) -> Vec<String> {
     if stolen > STOLEN {
         warnings.push(format!("the hypervisor took up to {:.0} % of a core away", stolen * 100.0));
     }
+    warnings
+}
+
+/// The same, and whether the servers were at saturation.
+pub(crate) fn of_rounds(rounds: &[Round]) -> Vec<String> {
+    let mut warnings = of_quiet(rounds);
+    let samples = || rounds.iter().flat_map(|round| &round.samples);
     // A server that waits for the generator wakes up for fewer requests at a time, which costs more per request: the
     // comparison then favours the server that is slower and so better fed.
     let starved = samples().filter(|sample| {
@@ -43,29 +53,37 @@ pub(crate) fn of_rounds(rounds: &[Round]) -> Vec<String> {
             starved.join(" and ")
         ));
     }
-    if let Some(few) =
-        samples().map(|sample| sample.requests).min().filter(|&requests| requests < FEW)
-    {
-        warnings.push(format!("only {few} requests in a round: give it more --seconds"));
+    let few = samples().map(|sample| sample.requests).fold(f64::INFINITY, f64::min);
+    if few < FEW && samples().all(|sample| sample.body_bytes < MANY_BYTES) {
+        warnings.push(format!("only {few:.0} requests in a round: give it more --seconds"));
     }
     warnings
 }
 
-/// A median is not to be relied on when the rounds do not agree.
-pub(crate) fn of_spread(row: &Row) -> Option<String> {
-    let widest = row.ratios.iter().map(|ratio| ratio.width()).fold(0.0, f64::max);
-    (widest > SPREAD)
-        .then(|| format!("the rounds' ratios of {} differ by {:.0} %", row.figure, widest * 100.0))
+/// A median is not to be relied on when the rounds do not agree: those that matter, against the best.
+pub(crate) fn of_spread(figure: &Figure) -> Option<String> {
+    let best = figure.best.as_ref()?;
+    let width = best.ratio.width();
+    (width > SPREAD).then(|| {
+        let percent = width * 100.0;
+        format!(
+            "the rounds' ratios of {} to {} differ by {percent:.0} %",
+            figure.measure.name, best.server
+        )
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
+    use crate::report::Role;
+    use crate::sample::{Latency, TAKEN};
 
     fn quiet(server: &str) -> Sample {
         Sample {
             server: server.into(),
-            requests: 1000,
+            requests: 1000.0,
             body_bytes: 1000,
             wall_seconds: 1.0,
             server_cpu_seconds: 0.99,
@@ -73,9 +91,10 @@ mod tests {
             generator_spun_seconds: 0.0,
             others_cpu_seconds: 0.01,
             stolen_seconds: 0.0,
-            cpu_microseconds_per_request: 1.0,
-            cpu_milliseconds_per_gib: 1.0,
-            requests_per_second: 1000.0,
+            wakeups: 10,
+            memory: Memory::default(),
+            peak_pss: 0,
+            latency: Latency::default(),
         }
     }
 
@@ -103,7 +122,7 @@ mod tests {
                 |sample| (sample.generator_cpu_seconds, sample.server_cpu_seconds) = (0.99, 0.7),
                 "bottleneck with b:",
             ),
-            (|sample| sample.requests = 7, "only 7 requests"),
+            (|sample| sample.requests = 7.0, "only 7 requests"),
         ];
         for (change, why) in cases {
             let warnings = warnings_with(change);
@@ -123,11 +142,22 @@ mod tests {
     }
 
     #[test]
+    fn few_requests_are_enough_when_they_are_large() {
+        let large = |sample: &mut Sample| (sample.requests, sample.body_bytes) = (7.0, 1 << 30);
+        assert!(warnings_with(large).is_empty());
+    }
+
+    #[test]
     fn rounds_that_disagree_are_named() {
-        let row = |ratios: &[f64]| {
-            Row::of_rounds("x", "", 0, &[ratios.to_vec(), vec![1.0; ratios.len()]], None)
+        let (measure, _) = TAKEN[0];
+        let servers = [("a", Role::Subject), ("b", Role::Peer)];
+        let warning = |ratios: &[f64]| {
+            let rounds = vec![ratios.to_vec(), vec![1.0; ratios.len()]];
+            of_spread(&Figure::of(measure, &servers, rounds, &[]))
         };
-        assert_eq!(of_spread(&row(&[0.98, 1.0, 1.02])), None);
-        assert!(of_spread(&row(&[0.9, 1.0, 1.02])).is_some_and(|warning| warning.contains("12 %")));
+        assert_eq!(warning(&[0.98, 1.0, 1.02]), None);
+        assert!(
+            warning(&[0.9, 1.0, 1.12]).is_some_and(|text| text.contains("to b differ by 22 %"))
+        );
     }
 }

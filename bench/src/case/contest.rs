@@ -1,0 +1,122 @@
+//! The servers of one case, running and tried out: whoever does other work, or fails, is left out by name. Only the
+//! subject may not fail.
+
+use std::rc::Rc;
+
+use anyhow::{Context, Error, Result};
+
+use super::Work;
+use crate::arena::{Arena, Entrant};
+use crate::load::trial::{OtherWork, Trial};
+use crate::load::workload::Workload;
+use crate::peer::Running;
+use crate::report::{LeftOut, Role};
+use crate::root::Document;
+
+/// A server that takes part.
+pub(super) struct Contender<'a> {
+    pub(super) name: String,
+    role: Role,
+    entrant: &'a Entrant,
+    pub(super) server: Running,
+    pub(super) workload: Workload,
+    /// Per request, where it was counted.
+    pub(super) system_calls: Option<f64>,
+}
+
+pub(super) struct Contest<'a> {
+    contenders: Vec<Contender<'a>>,
+    left_out: Vec<LeftOut>,
+}
+
+impl<'a> Contest<'a> {
+    /// Lays out the documents, starts the servers, and asks each of them for everything once.
+    pub(super) fn prepare(arena: &'a Arena<'_>, work: &dyn Work) -> Result<Contest<'a>> {
+        let documents = work.lay_out(&arena.ground)?;
+        let mut contest = Contest { contenders: Vec::new(), left_out: Vec::new() };
+        for entrant in arena.entrants() {
+            match enter(arena, work, entrant, &documents) {
+                Ok(contender) => contest.contenders.push(contender),
+                Err(error) => contest.leave_out(entrant.name(), entrant.role, error)?,
+            }
+        }
+        arena.interrupt.check()?;
+        Ok(contest)
+    }
+
+    /// A turn for each, in order.
+    pub(super) fn each(
+        &mut self,
+        arena: &Arena<'_>,
+        mut turn: impl FnMut(&mut Contender<'a>) -> Result<()>,
+    ) -> Result<()> {
+        let mut at = 0;
+        while at < self.contenders.len() {
+            let contender = &mut self.contenders[at];
+            match turn(contender) {
+                Ok(()) => at += 1,
+                Err(error) => {
+                    arena.interrupt.check()?; // a signal is nobody's failure
+                    let gone = self.contenders.remove(at);
+                    self.leave_out(&gone.name, gone.role, error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A B, then B A: a machine that slowly gets slower (or faster) favours neither.
+    pub(super) fn turn_around(&mut self) {
+        self.contenders.reverse();
+    }
+
+    fn leave_out(&mut self, server: &str, role: Role, error: Error) -> Result<()> {
+        if role == Role::Subject {
+            return Err(error).with_context(|| server.to_owned());
+        }
+        let why = match error.downcast_ref::<OtherWork>() {
+            Some(_) => format!("does other work: {error:#}"),
+            None => format!("failed: {error:#}"),
+        };
+        eprintln!("    {server} is left out: {why}");
+        self.left_out.push(LeftOut { server: server.to_owned(), why });
+        Ok(())
+    }
+
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+        self.left_out.clone()
+    }
+
+    /// By server, per request.
+    pub(super) fn system_calls(&self) -> Vec<(String, f64)> {
+        let counted =
+            |contender: &Contender<'_>| Some((contender.name.clone(), contender.system_calls?));
+        self.contenders.iter().filter_map(counted).collect()
+    }
+
+    /// The one of this name, or else the last.
+    pub(super) fn find(&self, name: &str) -> Option<&Contender<'a>> {
+        self.contenders.iter().find(|contender| contender.name == name).or(self.contenders.last())
+    }
+}
+
+impl Contender<'_> {
+    /// Stops the server and starts it again: the same workload, fresh memory.
+    pub(super) fn restart(&mut self, arena: &Arena<'_>) -> Result<()> {
+        self.server = arena.start(self.entrant)?;
+        Ok(())
+    }
+}
+
+fn enter<'a>(
+    arena: &Arena<'_>,
+    work: &dyn Work,
+    entrant: &'a Entrant,
+    documents: &[Rc<Document>],
+) -> Result<Contender<'a>> {
+    let server = arena.start(entrant)?;
+    let workload = work.workload(documents, server.address)?;
+    Trial::of(server.address, &workload, arena.interrupt)?;
+    let (name, role) = (entrant.name().to_owned(), entrant.role);
+    Ok(Contender { name, role, entrant, server, workload, system_calls: None })
+}
