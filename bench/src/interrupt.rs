@@ -12,12 +12,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Catches SIGINT and SIGTERM; a second one while the first is being obeyed ends the process at once.
+    /// Catches SIGINT and SIGTERM. A second one changes nothing: timeout(1) and sudo(8) send each twice, and servers would
+    /// be left behind.
     pub(crate) fn catch() -> Result<Interrupt> {
         let interrupt = Interrupt::default();
         for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&interrupt.0))
-                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupt.0)))
+            signal_hook::flag::register(signal, Arc::clone(&interrupt.0))
                 .with_context(|| format!("catching signal {signal}"))?;
         }
         Ok(interrupt)

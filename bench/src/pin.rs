@@ -33,10 +33,14 @@ impl Cores {
     }
 
     /// A command that runs `program` on the server's core: taskset(1) sets the affinity and then becomes the program,
-    /// so the process id is the server's own and all it starts inherits the core.
+    /// so the process id is the server's own and all it starts inherits the core. setpriv(1) has it end when the harness
+    /// does, however that ends (PR_SET_PDEATHSIG, prctl(2)).
     pub(crate) fn server_command(self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("taskset");
-        command.arg("--cpu-list").arg(self.server.to_string()).arg(program);
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "TERM", "--", "taskset", "--cpu-list"])
+            .arg(self.server.to_string())
+            .arg(program);
         command
     }
 }

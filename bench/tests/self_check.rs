@@ -20,7 +20,7 @@ fn bench(seconds: &str, cases: &str, scratch: &Path) -> Command {
 
 /// False, having said so, where the harness has nothing to measure or nothing to pin it with.
 fn has_peers() -> bool {
-    let missing = ["nginx", "taskset"].into_iter().find(|program| {
+    let missing = ["nginx", "taskset", "setpriv"].into_iter().find(|program| {
         let asked =
             Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
         asked.is_err()
@@ -97,6 +97,7 @@ fn a_signal_stops_the_servers_and_removes_the_files() {
         thread::sleep(Duration::from_millis(5));
     }
     kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
+    kill_process(Pid::from_child(&run), Signal::TERM).unwrap(); // as timeout(1) does
     let ended = run.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130), "{}", text(&ended));
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "files are left");

@@ -1,9 +1,20 @@
 //! The servers: one file per peer says how it is started, and `Running` how any of them is stopped.
 
+mod apache;
+mod caddy;
 mod floor;
+mod h2o;
+mod lighttpd;
+mod miniserve;
 mod nginx;
+mod program;
 mod sendrail;
+mod static_web_server;
+mod template;
+#[cfg(test)]
+mod testing;
 
+use std::borrow::Cow;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -19,9 +30,15 @@ use crate::interrupt::Interrupt;
 use crate::pin::Cores;
 use crate::root::Ground;
 
+use apache::Apache;
+use caddy::Caddy;
 pub(crate) use floor::Floor;
+use h2o::H2o;
+use lighttpd::Lighttpd;
+use miniserve::Miniserve;
 pub(crate) use nginx::Nginx;
 pub(crate) use sendrail::Sendrail;
+use static_web_server::StaticWebServer;
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
 const STOPPED_WITHIN: Duration = Duration::from_secs(3);
@@ -41,11 +58,26 @@ pub(crate) trait Peer {
     fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running>;
 }
 
+/// Every other server there is a configuration for, installed or not; those from crates.io are looked for in `built`
+/// before PATH.
+pub(crate) fn others(built: &Path) -> Vec<Box<dyn Peer>> {
+    vec![
+        Box::new(Nginx::named("nginx")),
+        Box::new(Nginx::copying()),
+        Box::new(H2o),
+        Box::new(Lighttpd),
+        Box::new(Caddy),
+        Box::new(Apache),
+        Box::new(StaticWebServer::in_directory(built)),
+        Box::new(Miniserve::in_directory(built)),
+    ]
+}
+
 /// A committed configuration, for the record.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Configuration {
     pub(crate) file: &'static str,
-    pub(crate) text: &'static str,
+    pub(crate) text: Cow<'static, str>,
 }
 
 /// A server that listens; stopped, with all its processes, when dropped.
@@ -59,16 +91,23 @@ pub(crate) struct Running {
 impl Running {
     /// Starts `command` in a process group of its own: Ctrl-C on the terminal is for the harness alone, which then
     /// stops its servers in its own order. What the server prints goes to `log`.
-    fn spawn(mut command: Command, log: &Path) -> Result<(Child, Vec<String>)> {
-        let shown = std::iter::once(command.get_program()).chain(command.get_args());
-        let shown: Vec<String> = shown.map(|word| word.to_string_lossy().into_owned()).collect();
+    fn spawn(command: Command, log: &Path) -> Result<(Child, Vec<String>)> {
+        Running::spawn_reading(command, Stdio::null(), log)
+    }
+
+    /// `spawn` with something of its own as standard input, a listening socket for instance.
+    fn spawn_reading(
+        mut command: Command,
+        input: Stdio,
+        log: &Path,
+    ) -> Result<(Child, Vec<String>)> {
+        let shown = as_typed(&command);
         let output =
             fs::File::create(log).with_context(|| format!("creating {}", log.display()))?;
         let errors = output
             .try_clone()
             .with_context(|| format!("duplicating the descriptor of {}", log.display()))?;
-        let child =
-            command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
+        let child = command.process_group(0).stdin(input).stdout(output).stderr(errors).spawn();
         Ok((child.with_context(|| format!("starting {}", shown.join(" ")))?, shown))
     }
 
@@ -132,9 +171,13 @@ impl Drop for Running {
     }
 }
 
-/// Every peer there is.
-pub(crate) fn others(_built: &Path) -> Vec<Box<dyn Peer>> {
-    vec![Box::new(Nginx::named("nginx"))]
+/// The words that would start `command` in a shell, with what is added to the environment in front.
+fn as_typed(command: &Command) -> Vec<String> {
+    let added = command.get_envs().filter_map(|(name, value)| {
+        Some(format!("{}={}", name.to_string_lossy(), value?.to_string_lossy()))
+    });
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    added.chain(words.map(|word| word.to_string_lossy().into_owned())).collect()
 }
 
 /// A port nobody listens on at the moment.
@@ -156,4 +199,36 @@ fn last_words(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(5)..].join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_others_have_the_names_the_reports_use() {
+        let peers = others(Path::new("/nowhere"));
+        let names: Vec<&str> = peers.iter().map(|peer| peer.name()).collect();
+        assert_eq!(
+            names,
+            [
+                "nginx",
+                "nginx-copy",
+                "h2o",
+                "lighttpd",
+                "caddy",
+                "apache",
+                "static-web-server",
+                "miniserve"
+            ]
+        );
+        assert!(peers.iter().all(|peer| peer.configuration().is_some()));
+    }
+
+    #[test]
+    fn a_command_is_shown_with_its_environment() {
+        let mut command = Command::new("serve");
+        command.args(["--port", "81"]).env("THREADS", "1").env_remove("HOME");
+        assert_eq!(as_typed(&command), ["THREADS=1", "serve", "--port", "81"]);
+    }
 }

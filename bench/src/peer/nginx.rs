@@ -1,27 +1,42 @@
-//! nginx from packages, configured by `bench/peers/nginx.conf`.
+//! nginx from packages, configured by `bench/peers/nginx.conf`: as documented, and copying instead of `sendfile`.
 
-use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::borrow::Cow;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{Configuration, Peer, Running, free_port, version_line};
+use super::{Configuration, Peer, Running, program, template::Site, version_line};
 use crate::interrupt::Interrupt;
 use crate::pin::Cores;
 use crate::root::Ground;
 
 const TEMPLATE: &str = include_str!("../../peers/nginx.conf");
 
+/// The line that says how bytes leave, and what it is for a server that reads files into buffers: cheaper over loopback
+/// for some sizes, and so the better peer there.
+const COPYING: (&str, &str) =
+    ("    sendfile on; ", "    sendfile off;\n    output_buffers 2 256k;\n    # in place of ");
+
 #[derive(Debug)]
 pub(crate) struct Nginx {
     name: &'static str,
+    file: &'static str,
+    template: Cow<'static, str>,
 }
 
 impl Nginx {
     /// Under a name of its own, so that two can be measured against each other.
     pub(crate) fn named(name: &'static str) -> Nginx {
-        Nginx { name }
+        Nginx { name, file: "bench/peers/nginx.conf", template: TEMPLATE.into() }
+    }
+
+    /// Not by `sendfile`.
+    pub(crate) fn copying() -> Nginx {
+        let (zero_copy, copying) = COPYING;
+        Nginx {
+            name: "nginx-copy",
+            file: "bench/peers/nginx.conf, but for sendfile off and output_buffers 2 256k",
+            template: TEMPLATE.replace(zero_copy, copying).into(),
+        }
     }
 }
 
@@ -31,60 +46,54 @@ impl Peer for Nginx {
     }
 
     fn version(&self) -> Result<String> {
-        version_line(Path::new("nginx"), "-v")
+        version_line(&program::find("nginx", None)?, "-v")
     }
 
     fn configuration(&self) -> Option<Configuration> {
-        Some(Configuration { file: "bench/peers/nginx.conf", text: TEMPLATE })
+        Some(Configuration { file: self.file, text: self.template.clone() })
     }
 
     fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
-        let state = ground.state(self.name)?;
-        let port = free_port()?; // nginx cannot choose one itself
-        let configuration = state.join("nginx.conf");
-        fs::write(&configuration, fill(TEMPLATE, &state, &ground.root(), port))
-            .with_context(|| format!("writing {}", configuration.display()))?;
-        let log = state.join("error.log");
-        let mut command = cores.server_command("nginx");
+        let site = Site::prepare(ground, self.name, "nginx.conf", &self.template)?;
+        let mut command = cores.server_command(program::find("nginx", None)?);
         // -e: until it has read its configuration it would log to the system's file.
-        command.arg("-c").arg(&configuration).arg("-p").arg(&state).arg("-e").arg(&log);
-        let output = state.join("output.log");
-        let (child, command) = Running::spawn(command, &output)?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Running::when_ready(child, command, &output, interrupt, || Some(address))
+        command.arg("-c").arg(&site.configuration).arg("-p").arg(&site.state);
+        command.arg("-e").arg(site.state.join("error.log"));
+        site.run(command, interrupt)
     }
-}
-
-fn fill(template: &str, state: &Path, root: &Path, port: u16) -> String {
-    template
-        .replace("@STATE@", &state.to_string_lossy())
-        .replace("@ROOT@", &root.to_string_lossy())
-        .replace("@PORT@", &port.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_is_left_to_fill_in() {
-        let filled = fill(TEMPLATE, Path::new("/s"), Path::new("/r"), 81);
-        assert!(filled.contains("listen 127.0.0.1:81 "), "{filled}");
-        let left: Vec<&str> =
-            filled.lines().filter(|line| !line.starts_with('#') && line.contains('@')).collect();
-        assert!(left.is_empty(), "{left:?}");
-    }
+    use crate::peer::{template::tests::promises, testing::starts_answers_and_stops};
 
     #[test]
     fn the_configuration_is_the_one_the_comparison_promises() {
-        for line in [
-            "worker_processes 1;",
-            "sendfile on;",
-            "tcp_nopush on;",
-            "open_file_cache max=1000",
-            "access_log off;",
-        ] {
-            assert!(TEMPLATE.contains(line), "{line}");
-        }
+        promises(
+            TEMPLATE,
+            &[
+                "listen 127.0.0.1:@PORT@ ",
+                "worker_processes 1;",
+                "sendfile on;",
+                "tcp_nopush on;",
+                "open_file_cache max=4000",
+                "gzip_static on;",
+                "access_log off;",
+            ],
+        );
+    }
+
+    #[test]
+    fn copying_differs_in_one_line() {
+        let copying = Nginx::copying().template;
+        promises(&copying, &["sendfile off;", "output_buffers 2 256k;", "tcp_nopush on;"]);
+        assert!(!copying.contains("\n    sendfile on;"), "{copying}");
+    }
+
+    #[test]
+    fn it_starts_answers_and_stops() {
+        starts_answers_and_stops(&Nginx::copying());
+        starts_answers_and_stops(&Nginx::named("nginx"));
     }
 }

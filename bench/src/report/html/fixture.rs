@@ -85,7 +85,7 @@ pub(super) fn server(name: &str, role: Role) -> ServerRecord {
         command: words.map(String::from).to_vec(),
         configuration: (name == "nginx").then_some(Configuration {
             file: "bench/peers/nginx.conf",
-            text: "# see https://nginx.org\nworker_processes 1;\nevents { use epoll; }\n",
+            text: "# see https://nginx.org\nworker_processes 1;\nevents { use epoll; }\n".into(),
         }),
     }
 }

@@ -1,0 +1,80 @@
+//! Apache httpd with the event MPM from packages, configured by `bench/peers/httpd.conf`.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::{Configuration, Peer, Running, program, template::Site, version_line};
+use crate::interrupt::Interrupt;
+use crate::pin::Cores;
+use crate::root::Ground;
+
+const TEMPLATE: &str = include_str!("../../peers/httpd.conf");
+
+/// Where the configuration loads modules from: Debian's place for them.
+const MODULES: &str = "/usr/lib/apache2/modules";
+
+#[derive(Debug)]
+pub(crate) struct Apache;
+
+impl Peer for Apache {
+    fn name(&self) -> &'static str {
+        "apache"
+    }
+
+    fn version(&self) -> Result<String> {
+        let line = version_line(&program::find("apache2", None)?, "-v")?;
+        if !Path::new(MODULES).join("mod_mpm_event.so").exists() {
+            bail!("apache2 is here, but not its modules in {MODULES}");
+        }
+        Ok(line.trim_start_matches("Server version: ").to_owned())
+    }
+
+    fn configuration(&self) -> Option<Configuration> {
+        Some(Configuration { file: "bench/peers/httpd.conf", text: TEMPLATE.into() })
+    }
+
+    fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
+        let site = Site::prepare(ground, self.name(), "httpd.conf", TEMPLATE)?;
+        let mut command = cores.server_command(program::find("apache2", None)?);
+        command.args(["-D", "FOREGROUND", "-f"]).arg(&site.configuration);
+        site.run(command, interrupt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::template::tests::{directives, promises};
+    use crate::peer::testing::starts_answers_and_stops;
+
+    #[test]
+    fn the_configuration_is_the_one_the_comparison_promises() {
+        promises(
+            TEMPLATE,
+            &[
+                "ServerLimit 1",
+                "ThreadsPerChild 640",
+                "EnableSendfile On",
+                "MaxKeepAliveRequests 0",
+                "KeepAliveTimeout 3600",
+                "ListenBacklog 4096",
+                "AllowOverride None",
+            ],
+        );
+        let dynamic = |line: &str| line.contains("mod_deflate.so") || line.contains("CustomLog");
+        assert!(!directives(TEMPLATE).into_iter().any(dynamic));
+    }
+
+    #[test]
+    fn modules_are_loaded_from_where_they_are_looked_for() {
+        for line in directives(TEMPLATE).iter().filter(|line| line.starts_with("LoadModule")) {
+            assert!(line.contains(MODULES), "{line}");
+        }
+    }
+
+    #[test]
+    fn it_starts_answers_and_stops() {
+        starts_answers_and_stops(&Apache);
+    }
+}
