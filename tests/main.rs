@@ -16,6 +16,7 @@ mod listing;
 mod log;
 mod methods;
 mod negotiation;
+mod parked;
 mod pipelining;
 mod range;
 mod receipt;

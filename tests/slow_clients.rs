@@ -164,8 +164,5 @@ fn an_idle_connection_costs_little() {
     let grown = process::anonymous_memory(server.child.id()).saturating_sub(before);
     assert!(grown / CONNECTIONS <= 8 << 10, "{} bytes each", grown / CONNECTIONS);
     drop(connections);
-    eventually("all are let go", || {
-        let open = process::descriptors(server.child.id());
-        open.iter().filter(|name| name.starts_with("socket:")).count() < 20
-    });
+    eventually("all are let go", || process::sockets(server.child.id()) < 20);
 }

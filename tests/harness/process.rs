@@ -25,6 +25,26 @@ pub(crate) fn descriptors(pid: u32) -> Vec<String> {
         .collect()
 }
 
+/// How many sockets it has open.
+pub(crate) fn sockets(pid: u32) -> usize {
+    descriptors(pid).iter().filter(|name| name.starts_with("socket:")).count()
+}
+
+/// How many of its connections are parked. Those stand in an epoll instance that is level-triggered
+/// (`fdinfo` of `proc_pid_fdinfo(5)` lists what is in it); tokio's are edge-triggered.
+pub(crate) fn parked(pid: u32) -> usize {
+    const EDGE_TRIGGERED: u32 = 1 << 31; // EPOLLET
+    let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
+    let infos = infos.filter_map(|info| fs::read_to_string(info.unwrap().path()).ok());
+    let parked = |line: &str| {
+        let events =
+            line.strip_prefix("tfd:")?.split_once("events:")?.1.split_whitespace().next()?;
+        let events = u32::from_str_radix(events, 16).unwrap();
+        (events & EDGE_TRIGGERED == 0).then_some(())
+    };
+    infos.map(|info| info.lines().filter_map(parked).count()).sum()
+}
+
 /// Has the page cache forget a file: from now on its bytes come from the disk.
 pub(crate) fn evict(path: &Path) {
     use sendrail_sys::fadvise::{Advice, fadvise};

@@ -121,17 +121,8 @@ const STANDARD: [&str; 32] = [
 ];
 
 /// The cases of a quick look.
-const QUICK: [&str; 9] = [
-    "1k-64",
-    "10k-64",
-    "100k-64",
-    "1m-64",
-    "64m-64",
-    "web",
-    "not-modified",
-    "latency-1k",
-    "idle-10000",
-];
+const QUICK: [&str; 8] =
+    ["1k-64", "10k-64", "100k-64", "1m-64", "64m-64", "web", "not-modified", "latency-1k"];
 
 /// Takes long and shows little beside the others: only by name.
 const ONLY_BY_NAME: [&str; 1] = ["memory-5g-64"];

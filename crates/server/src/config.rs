@@ -200,9 +200,9 @@ impl Config {
     }
 }
 
-/// Descriptors of a worker beside its listeners: its event loop's, and room for the pipes of a forced
-/// `splice`.
-const PER_WORKER: usize = 8;
+/// Descriptors of a worker beside its listeners: its event loop's, its parking place's, and room for
+/// the pipes of a forced `splice`.
+const PER_WORKER: usize = 9;
 
 /// Each connection holds its socket, and may hold a file that no cache holds any more: the default
 /// leaves room for that. Some descriptors are ours: `ours` of the workers, and a few beside.

@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    connection::{drive, slot::Slot},
+    connection::{Connection, drive, machine::Machine, slot::Slot},
     listen::Listeners,
     log::{End, LogBuffer, LogHandle, Record},
     respond::{
@@ -11,6 +11,7 @@ use crate::{
     },
     shutdown::{Order, Orders},
 };
+use parking::Parking;
 use sendrail_http::status::Status;
 use sendrail_transfer::Receipt;
 use slab::Slab;
@@ -18,6 +19,7 @@ use std::{
     cell::{Cell, RefCell},
     io,
     net::SocketAddr,
+    os::fd::OwnedFd,
     rc::Rc,
     sync::{
         Arc,
@@ -26,17 +28,21 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
+    io::unix::AsyncFd,
     net::{TcpListener, TcpStream},
     sync::{Notify, Semaphore},
     task::JoinSet,
 };
 
+mod parking;
+mod place;
+mod sweep;
+
+pub(crate) use place::Place;
+
 /// The read buffer in bytes. One for all connections of a worker, so that it stays in the L1 cache:
 /// a buffer per connection costs 16 % at 512 connections. A head is 16 KiB at the most.
 const READ_BUFFER: usize = 16 << 10;
-
-/// How often deadlines are looked at. A deadline is kept to within this much.
-const SWEEP: Duration = Duration::from_millis(250);
 
 /// Threads that may sleep on the disk, per worker.
 const DISK_THREADS: usize = 16;
@@ -69,6 +75,7 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     log: Option<RefCell<LogBuffer>>,
     slots: RefCell<Slab<Rc<Slot>>>,
+    parking: Parking,
     swept_at: Cell<Instant>,
     phase: Cell<Order>,
     emptied: Notify,
@@ -94,16 +101,16 @@ impl Worker {
             .max_blocking_threads(DISK_THREADS)
             .thread_name("disk")
             .build_local(tokio::runtime::LocalOptions::default())?;
-        let worker = Rc::new(Self::new(config, shared, log));
+        let worker = Rc::new(Self::new(config, shared, log)?);
         let done = runtime.block_on(Rc::clone(&worker).work(listeners, orders));
         // A thread that sleeps on a dead disk must not keep the process alive.
         runtime.shutdown_background();
         done
     }
 
-    fn new(config: Arc<Config>, shared: Arc<Shared>, log: Option<LogHandle>) -> Self {
+    fn new(config: Arc<Config>, shared: Arc<Shared>, log: Option<LogHandle>) -> io::Result<Self> {
         let format = config.log_format;
-        Self {
+        Ok(Self {
             site: RefCell::new(Site::new(Arc::clone(&config))),
             config,
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into()),
@@ -111,11 +118,12 @@ impl Worker {
             shared,
             log: log.map(|handle| RefCell::new(LogBuffer::new(format, handle))),
             slots: RefCell::new(Slab::new()),
+            parking: Parking::new()?,
             swept_at: Cell::new(Instant::now()),
             phase: Cell::new(Order::Run),
             emptied: Notify::new(),
             filled: Notify::new(),
-        }
+        })
     }
 
     async fn work(self: Rc<Self>, listeners: Listeners, mut orders: Orders) -> io::Result<()> {
@@ -124,16 +132,20 @@ impl Worker {
             let listener = TcpListener::from_std(listener)?;
             accepting.spawn_local(Rc::clone(&self).accept(listener));
         }
-        let mut sweeping = JoinSet::new();
-        sweeping.spawn_local(Rc::clone(&self).sweep());
-        // Neither ends by itself: a worker that accepts nobody or keeps no deadline must not live on.
+        let parking = self.parking.watch()?;
+        let mut keeping = JoinSet::new();
+        keeping.spawn_local(Rc::clone(&self).sweep());
+        keeping.spawn_local(Rc::clone(&self).unpark(parking));
+        // None ends by itself: a worker that accepts nobody, keeps no deadline or calls nobody back
+        // must not live on.
         tokio::select! {
             () = orders.wait_for(Order::Drain) => {}
             _ = accepting.join_next() => return Err(io::Error::other("its listener died")),
-            _ = sweeping.join_next() => return Err(io::Error::other("its sweep died")),
+            _ = keeping.join_next() => return Err(io::Error::other("its sweep or its parking died")),
         }
         accepting.shutdown().await; // the listeners are closed when their tasks are gone
         self.enter_phase(Order::Drain);
+        self.close_parked().await;
         tokio::select! {
             () = self.empty() => {}
             () = orders.wait_for(Order::Stop) => {
@@ -144,7 +156,7 @@ impl Worker {
                 let _ = tokio::time::timeout(Duration::from_secs(1), self.empty()).await;
             }
         }
-        sweeping.shutdown().await;
+        keeping.shutdown().await;
         Ok(())
     }
 
@@ -155,7 +167,7 @@ impl Worker {
 
     /// Waits until there is no connection.
     async fn empty(&self) {
-        while !self.slots.borrow().is_empty() {
+        while !self.slots.borrow().is_empty() || !self.parking.is_empty() {
             self.emptied.notified().await;
         }
     }
@@ -189,38 +201,61 @@ impl Worker {
         }
         // Without it Nagle holds back the last packet of a response for the client's delayed ACK.
         let _ = stream.set_nodelay(true);
-        tokio::task::spawn_local(drive(Rc::clone(self), stream, peer));
+        let machine = Machine::new(Instant::now(), &self.config.limits);
+        let place = Place::enter(self, machine.deadline());
+        let connection = Connection::new(Rc::clone(self), stream, peer, machine, place);
+        tokio::task::spawn_local(drive(connection, false));
     }
 
-    /// Looks at the deadlines of all connections, and does what is due now and then.
-    async fn sweep(self: Rc<Self>) {
-        const TIDY_EVERY: u32 = 40; // sweeps, so every ten seconds
-        let mut sweeps = 0_u32;
+    /// Calls parked connections back when something has come for them.
+    async fn unpark(self: Rc<Self>, parking: AsyncFd<Rc<OwnedFd>>) {
+        while let Ok(mut ready) = parking.readable().await {
+            let count = self.parking.take_ready(|socket, until| self.call_back(socket, until));
+            if count < parking::AT_ONCE {
+                ready.clear_ready();
+            } else {
+                drop(ready);
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Gives a connection that was parked a task again. Something has come for it.
+    fn call_back(self: &Rc<Self>, socket: OwnedFd, idle_until: Instant) {
+        let place = Place::enter(self, idle_until); // it is still counted, and from here on by its place
+        let stream = std::net::TcpStream::from(socket);
+        let Ok(peer) = stream.peer_addr() else { return }; // ENOTCONN: it was reset
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%error, %peer, "a connection is lost"),
+        };
+        let machine = Machine::idle_until(idle_until);
+        let connection = Connection::new(Rc::clone(self), stream, peer, machine, place);
+        tokio::task::spawn_local(drive(connection, true));
+    }
+
+    /// Closes what is parked, but for what has asked for something: that is answered.
+    async fn close_parked(self: &Rc<Self>) {
+        while self.parking.take_ready(|socket, until| self.call_back(socket, until))
+            == parking::AT_ONCE
+        {
+            tokio::task::yield_now().await;
+        }
         loop {
-            if self.slots.borrow().is_empty() {
-                self.flush_log();
-                let somebody = self.filled.notified();
-                if tokio::time::timeout(SWEEP * TIDY_EVERY, somebody).await.is_err() {
-                    // What is kept open is of use to nobody, and a deleted file wants its space back.
-                    self.site.borrow_mut().close_all();
-                    self.filled.notified().await; // sleeps without waking up
-                }
+            let closed = self.parking.close_some();
+            self.parked_have_left(closed);
+            if closed < parking::AT_ONCE {
+                break;
             }
-            tokio::time::sleep(SWEEP).await;
-            let now = Instant::now();
-            self.swept_at.set(now);
-            for (_, slot) in self.slots.borrow().iter() {
-                if slot.is_over(now) {
-                    slot.wake();
-                }
-            }
-            self.flush_log();
-            sweeps = sweeps.wrapping_add(1);
-            if sweeps.is_multiple_of(TIDY_EVERY) {
-                let mut site = self.site.borrow_mut();
-                site.clock.tick();
-                site.tidy();
-            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// So many have been closed while they were parked.
+    fn parked_have_left(&self, count: usize) {
+        if count > 0 {
+            self.shared.connections.fetch_sub(count, Ordering::Relaxed);
+            self.emptied.notify_one();
         }
     }
 
@@ -230,25 +265,17 @@ impl Worker {
         }
     }
 
-    /// Takes a connection in, until its place is dropped.
-    pub(crate) fn enter(self: &Rc<Self>, deadline: Instant) -> Place {
-        let slot = Rc::new(Slot::new(deadline));
-        let mut slots = self.slots.borrow_mut();
-        if slots.is_empty() {
-            self.filled.notify_one();
-        }
-        let key = slots.insert(Rc::clone(&slot));
-        Place { worker: Rc::clone(self), key, slot }
-    }
-
-    fn leave(&self, key: usize) {
-        let mut slots = self.slots.borrow_mut();
-        slots.remove(key);
-        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-        if slots.is_empty() {
-            slots.shrink_to_fit();
-            self.emptied.notify_one();
-        }
+    /// Parks an idle connection until something comes for it. Its place has to be given up.
+    ///
+    /// # Errors
+    ///
+    /// The stream, if it has to wait where it is; nothing, if it is lost.
+    pub(crate) fn park(
+        &self,
+        stream: Arc<TcpStream>,
+        idle_until: Instant,
+    ) -> Result<(), Option<Arc<TcpStream>>> {
+        self.parking.park(stream, idle_until)
     }
 
     /// The time of the last sweep: a deadline before it has passed.
@@ -291,26 +318,6 @@ impl Worker {
     }
 }
 
-/// A connection's place with its worker, given up when it is dropped: also by a panic, which ends one
-/// connection and must neither be counted as open for ever nor keep the server from stopping.
-pub(crate) struct Place {
-    worker: Rc<Worker>,
-    key: usize,
-    slot: Rc<Slot>,
-}
-
-impl Place {
-    pub(crate) fn slot(&self) -> &Rc<Slot> {
-        &self.slot
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.worker.leave(self.key);
-    }
-}
-
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -322,29 +329,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::TimedOut
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::{Cli, Command};
-    use clap::Parser;
-
-    #[test]
-    fn a_connection_that_panics_leaves_its_place() {
-        let Command::Serve(typed) = Cli::parse_from(["sendrail", "serve"]).command else {
-            unreachable!("that is what was typed")
-        };
-        let config = Config::check(*typed).map_err(|problem| problem.to_string()).expect("valid");
-        let shared = Arc::new(Shared::new());
-        shared.connections.fetch_add(1, Ordering::Relaxed); // as admit does
-        let worker = Rc::new(Worker::new(Arc::new(config), Arc::clone(&shared), None));
-        let place = worker.enter(Instant::now());
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
-            let _place = place;
-            panic!("a bug in one connection; the test wants it");
-        }));
-        assert!(panicked.is_err());
-        assert_eq!((shared.connections(), worker.slots.borrow().len()), (0, 0));
-    }
 }

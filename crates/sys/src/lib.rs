@@ -35,6 +35,7 @@ compile_error!(
 
 pub mod cachestat;
 pub mod fadvise;
+pub mod heap;
 pub mod limits;
 pub mod mincore;
 pub mod mmap;

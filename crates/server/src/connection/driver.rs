@@ -3,12 +3,11 @@
 use super::{
     machine::{Closing, Event, LINGER, LINGER_BYTES, Machine},
     send::Sent,
-    slot::Slot,
 };
 use crate::{
     log::End,
     respond::{ForPeer, reply::Reply},
-    worker::Worker,
+    worker::{Place, Worker},
 };
 use sendrail_sys::{
     send::{recv, recv_discard, send},
@@ -28,18 +27,23 @@ use std::{
 use tokio::{io::Interest, net::TcpStream};
 
 /// One connection with its socket.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     pub(super) worker: Rc<Worker>,
     /// Shared with a thread of the disk pool while that moves a cold window.
     pub(super) stream: Arc<TcpStream>,
-    pub(super) slot: Rc<Slot>,
     pub(super) peer: SocketAddr,
-    /// Bytes that the socket has taken on this connection.
+    /// Bytes that the socket has taken on this connection, and [`BEFORE`].
     pub(super) sent: u64,
     machine: Machine,
     /// What is to be sent next.
     pub(super) reply: Option<Reply>,
+    /// Given up last: who waits for the last one to leave finds the socket closed.
+    pub(super) place: Place,
 }
+
+/// More than any socket can still hold of what was sent before the connection was parked. Only how
+/// the number of acknowledged bytes grows is looked at.
+const BEFORE: u64 = 1 << 40;
 
 /// What a wait ended with.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,41 +51,68 @@ pub(super) enum Wait {
     Ready,
     /// The deadline in the slot has passed.
     Over,
+    /// An idle connection has been so for a while.
+    Quiet,
     /// The server is stopping, and does not wait for this any more.
     Stopping,
 }
 
-/// Serves one connection until it ends.
-pub(crate) async fn drive(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
-    let now = Instant::now();
-    let machine = Machine::new(now, &worker.config.limits);
-    let place = Worker::enter(&worker, machine.deadline());
-    let stream = Arc::new(stream);
-    let mut connection = Connection {
-        worker,
-        stream,
-        slot: Rc::clone(place.slot()),
-        peer,
-        sent: 0,
-        machine,
-        reply: None,
-    };
-    connection.run().await;
-    drop(connection); // before its place: who waits for the last one to leave finds it closed
+/// What has become of a connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Leaving {
+    /// It has ended.
+    Ended,
+    /// It is idle, and has been for a while.
+    Quiet,
+}
+
+/// Serves one connection until it ends or is parked. `called_back`: it was parked, and something
+/// has come.
+#[allow(clippy::manual_async_fn)] // an async fn keeps its arguments twice in every task
+pub(crate) fn drive(
+    mut connection: Connection,
+    called_back: bool,
+) -> impl Future<Output = ()> + 'static {
+    async move {
+        // Before tokio knows that there is something: a server that drains does not wait for an idle
+        // connection, but answers what it was asked before.
+        let mut event = called_back.then(|| connection.receive()).flatten();
+        while connection.run(event.take().unwrap_or(Event::Read)).await == Leaving::Quiet {
+            let idle_until = connection.machine.deadline();
+            match connection.worker.park(connection.stream, idle_until) {
+                Ok(()) => return connection.place.give_up(),
+                Err(Some(stream)) => connection.stream = stream,
+                Err(None) => return,
+            }
+        }
+    }
 }
 
 impl Connection {
-    async fn run(&mut self) {
-        let mut event = Event::Read;
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        machine: Machine,
+        place: Place,
+    ) -> Self {
+        let stream = Arc::new(stream);
+        Self { worker, stream, peer, sent: BEFORE, machine, reply: None, place }
+    }
+
+    async fn run(&mut self, mut event: Event) -> Leaving {
         loop {
             event = match event {
-                Event::Read => self.read().await,
+                Event::Read => match self.read().await {
+                    Some(event) => event,
+                    None => return Leaving::Quiet,
+                },
                 Event::Interim(bytes) => {
                     // A few bytes into an empty buffer; if they do not fit, the client has
                     // stopped reading and may not be waiting for them either.
                     match send(self.fd(), bytes, false) {
                         Ok(sent) if sent == bytes.len() => self.sent += sent as u64,
-                        Ok(_) | Err(_) => return,
+                        Ok(_) | Err(_) => return Leaving::Ended,
                     }
                     self.with_machine(true, |machine, now, limits, responder| {
                         machine.on_interim_sent(now, limits, responder)
@@ -95,10 +126,15 @@ impl Connection {
                             machine.on_sent(now, limits, responder)
                         })
                     }
-                    Sent::CutShort => return,
+                    Sent::CutShort => return Leaving::Ended,
                 },
-                Event::Close(Closing::Idle) => return self.note_unsent(),
-                Event::Close(Closing::AfterReply) => return self.linger().await,
+                Event::Close(closing) => {
+                    match closing {
+                        Closing::Idle => self.note_unsent(),
+                        Closing::AfterReply => self.linger().await,
+                    }
+                    return Leaving::Ended;
+                }
             };
         }
     }
@@ -114,43 +150,58 @@ impl Connection {
         }
     }
 
-    /// Waits for bytes and gives them to the machine.
-    async fn read(&mut self) -> Event {
+    /// Waits for bytes and gives them to the machine. Nothing comes of it if none have come for a
+    /// while between two requests.
+    async fn read(&mut self) -> Option<Event> {
         loop {
-            self.slot.set_deadline(self.machine.deadline());
-            match self.wait(Interest::READABLE, self.machine.is_idle()).await {
+            let idle = self.machine.is_idle();
+            let deadline = self.machine.deadline();
+            if idle {
+                self.place.slot().set_idle_until(deadline);
+            } else {
+                self.place.slot().set_deadline(deadline);
+            }
+            match self.wait(Interest::READABLE, idle).await {
                 Wait::Ready => {}
                 Wait::Over => {
-                    return self.with_machine(true, |machine, _, _, responder| {
+                    return Some(self.with_machine(true, |machine, _, _, responder| {
                         machine.on_timeout(responder)
-                    });
+                    }));
                 }
-                Wait::Stopping => return Event::Close(Closing::Idle),
+                Wait::Stopping => return Some(Event::Close(Closing::Idle)),
+                Wait::Quiet => return None,
             }
-            let worker = Rc::clone(&self.worker);
-            let mut buffer = worker.read_buffer.borrow_mut();
-            match recv(self.fd(), &mut buffer) {
-                // Whoever sends no more wants no more: what was asked has been answered.
-                Ok(0) => return Event::Close(Closing::Idle),
-                Ok(count) => {
-                    if count < buffer.len() {
-                        // The socket is empty: asking it again would only tell us so.
-                        self.clear(Interest::READABLE);
-                    }
-                    let data = &buffer[..count];
-                    let event = self.with_machine(true, |machine, now, limits, responder| {
-                        machine.on_data(data, now, limits, responder)
-                    });
-                    if event != Event::Read {
-                        return event;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            if let Some(event) = self.receive() {
+                return Some(event);
+            }
+        }
+    }
+
+    /// Takes what has come and gives it to the machine. Says what to do then, unless it is to wait
+    /// for more.
+    fn receive(&mut self) -> Option<Event> {
+        let worker = Rc::clone(&self.worker);
+        let mut buffer = worker.read_buffer.borrow_mut();
+        match recv(self.fd(), &mut buffer) {
+            // Whoever sends no more wants no more: what was asked has been answered.
+            Ok(0) => Some(Event::Close(Closing::Idle)),
+            Ok(count) => {
+                if count < buffer.len() {
+                    // The socket is empty: asking it again would only tell us so.
                     self.clear(Interest::READABLE);
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Event::Close(Closing::Idle),
+                let data = &buffer[..count];
+                let event = self.with_machine(true, |machine, now, limits, responder| {
+                    machine.on_data(data, now, limits, responder)
+                });
+                (event != Event::Read).then_some(event)
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.clear(Interest::READABLE);
+                None
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            Err(_) => Some(Event::Close(Closing::Idle)),
         }
     }
 
@@ -202,10 +253,14 @@ impl Connection {
         if idle && self.worker.is_draining() {
             return Poll::Ready(Wait::Stopping);
         }
-        if self.slot.is_over(self.worker.swept_at()) {
+        let slot = self.place.slot();
+        if slot.is_over(self.worker.swept_at()) {
             return Poll::Ready(Wait::Over);
         }
-        self.slot.waits(context);
+        if slot.is_quiet() {
+            return Poll::Ready(Wait::Quiet);
+        }
+        slot.waits(context);
         Poll::Pending
     }
 
@@ -223,14 +278,15 @@ impl Connection {
             // looks now and then whether all has arrived, after which a reset does no harm.
             let draining = self.worker.is_draining();
             let now = Instant::now();
-            self.slot.set_deadline(if draining { end.min(now + LOOK) } else { end });
+            let deadline = if draining { end.min(now + LOOK) } else { end };
+            self.place.slot().set_deadline(deadline);
             match self.wait(Interest::READABLE, !draining).await {
                 Wait::Ready => {}
                 Wait::Stopping if !self.worker.is_stopping() => continue, // but draining now
                 Wait::Over if now < end && unsent_bytes(self.fd()).is_ok_and(|left| left > 0) => {
                     continue;
                 }
-                Wait::Over | Wait::Stopping => return,
+                Wait::Over | Wait::Quiet | Wait::Stopping => return,
             }
             match recv_discard(self.fd(), left) {
                 Ok(0) => return,

@@ -74,12 +74,12 @@ pub(crate) struct Machine {
 impl Machine {
     /// A connection that was accepted at `now`. Its first head must come within the header time.
     pub(crate) fn new(now: Instant, limits: &Limits) -> Self {
-        Self {
-            state: State::Idle,
-            pending: Vec::new(),
-            deadline: now + limits.header,
-            draining: false,
-        }
+        Self::idle_until(now + limits.header)
+    }
+
+    /// A connection that is between requests, for no longer than `deadline`: all that it is then.
+    pub(crate) fn idle_until(deadline: Instant) -> Self {
+        Self { state: State::Idle, pending: Vec::new(), deadline, draining: false }
     }
 
     /// When [`on_timeout`](Self::on_timeout) is to be called. Not while sending: how long a client

@@ -6,4 +6,4 @@ mod pace;
 mod send;
 pub(crate) mod slot;
 
-pub(crate) use driver::drive;
+pub(crate) use driver::{Connection, drive};

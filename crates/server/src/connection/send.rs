@@ -207,10 +207,10 @@ impl Connection {
                 }
             }
             let pace = sending.pace.expect("it has just been made if it was not there");
-            self.slot.set_deadline(pace.deadline(limits));
+            self.place.slot().set_deadline(pace.deadline(limits));
             match self.wait(Interest::WRITABLE, false).await {
                 Wait::Ready => return Ok(()),
-                Wait::Over => {}
+                Wait::Over | Wait::Quiet => {}
                 Wait::Stopping => return Err(End::Shutdown),
             }
         }
