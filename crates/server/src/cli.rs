@@ -96,9 +96,10 @@ pub struct ServeArguments {
     #[arg(long, value_name = "VALUE", help_heading = "Files")]
     pub cache_control: Option<String>,
 
-    /// Open files kept per worker; 0 opens anew for each request
-    #[arg(long, value_name = "N", default_value_t = 1024, help_heading = "Files")]
-    pub open_files: usize,
+    /// Open files kept per worker (default: 4096, or fewer where the open-files limit is low);
+    /// 0 opens anew for each request
+    #[arg(long, value_name = "N", help_heading = "Files")]
+    pub open_files: Option<usize>,
 
     /// How long a kept file is taken to be unchanged
     #[arg(long, value_name = "DURATION", default_value = "1s", help_heading = "Files")]

@@ -154,6 +154,11 @@ impl Config {
                 typed.window.0
             )));
         }
+        let ours = workers.saturating_mul(typed.listen.len() + PER_WORKER);
+        let open_files = typed.open_files.unwrap_or_else(|| {
+            let asked = typed.max_connections.unwrap_or(0).saturating_add(ours);
+            usual_open_files(open_files_limit, workers, asked)
+        });
         Ok(Self {
             dir: typed.dir,
             root: Arc::new(root),
@@ -161,8 +166,8 @@ impl Config {
             max_connections: connections(
                 typed.max_connections,
                 open_files_limit,
-                workers.saturating_mul(typed.open_files),
-                workers.saturating_mul(typed.listen.len() + PER_WORKER),
+                workers.saturating_mul(open_files),
+                ours,
             )?,
             transfer: Options {
                 method: typed.method.forced(),
@@ -176,7 +181,7 @@ impl Config {
                 cache_control: field_value("--cache-control", typed.cache_control)?,
                 small: typed.small_files.0,
                 small_memory: typed.small_files_memory.0,
-                open_files: typed.open_files,
+                open_files,
                 open_files_valid: typed.open_files_valid.0,
             },
             access_log: match typed.access_log.as_str() {
@@ -204,6 +209,18 @@ impl Config {
 /// the pipes of a forced `splice`.
 const PER_WORKER: usize = 9;
 
+/// Descriptors that belong to neither a worker nor a connection: standard streams, the log.
+const BESIDE: usize = 64;
+
+/// Files that each worker keeps open unless told otherwise: a web site's, but at most a quarter of
+/// the limit for all workers together, and what is left beside what was asked for.
+fn usual_open_files(limit: u64, workers: usize, asked: usize) -> usize {
+    const USUAL: usize = 4096;
+    let limit = limit as usize;
+    let left = limit.saturating_sub(asked.saturating_add(BESIDE));
+    USUAL.min(limit.div_ceil(4).min(left) / workers)
+}
+
 /// Each connection holds its socket, and may hold a file that no cache holds any more: the default
 /// leaves room for that. Some descriptors are ours: `ours` of the workers, and a few beside.
 fn connections(
@@ -212,7 +229,6 @@ fn connections(
     cached: usize,
     ours: usize,
 ) -> Result<usize, Problem> {
-    const BESIDE: usize = 64;
     const USUAL: usize = 100_000;
     let taken = cached.saturating_add(ours).saturating_add(BESIDE);
     let possible = (limit as usize).saturating_sub(taken);
@@ -264,6 +280,20 @@ mod tests {
             (None, 1024, usize::MAX),
         ] {
             assert!(connections(asked, limit, cached, 16).is_err(), "{asked:?} {limit} {cached}");
+        }
+    }
+
+    #[test]
+    fn open_files_leave_room_for_connections() {
+        assert_eq!(usual_open_files(1_048_576, 8, 0), 4096);
+        assert_eq!(usual_open_files(1024, 2, 0), 128);
+        assert_eq!(usual_open_files(20_000, 1, 12_000), 4096);
+        for (limit, workers, asked) in
+            [(20_000, 4, Some(19_000)), (1024, 16, None), (256, 2, Some(10))]
+        {
+            let ours = workers * PER_WORKER;
+            let files = usual_open_files(limit, workers, asked.unwrap_or(0) + ours);
+            assert!(connections(asked, limit, files * workers, ours).is_ok(), "{limit} {files}");
         }
     }
 
