@@ -53,6 +53,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIRECTORY", default_value = "target/peers/bin")]
     pub(crate) built_peers: PathBuf,
 
+    /// Measure Sendrail with other options too, e.g. 'splice=--method splice'. Not publishable
+    #[arg(long, value_name = "NAME=OPTIONS")]
+    pub(crate) variant: Vec<String>,
+
     /// The Sendrail binary to measure
     #[arg(long, value_name = "FILE", default_value = "target/release/sendrail")]
     pub(crate) server_binary: PathBuf,
@@ -109,6 +113,7 @@ pub(crate) struct Plan {
     pub(crate) network: Network,
     pub(crate) spin: bool,
     pub(crate) self_check: bool,
+    has_variants: bool,
     pub(crate) check: bool,
     out: Option<PathBuf>,
 }
@@ -143,6 +148,7 @@ impl TryFrom<Arguments> for Plan {
             network,
             spin: arguments.spin,
             self_check: arguments.self_check,
+            has_variants: !arguments.variant.is_empty(),
             check: arguments.check,
             out: arguments.out,
         })
@@ -161,7 +167,11 @@ fn entrants(arguments: &Arguments) -> Result<Vec<Entrant>> {
         let shown = arguments.server_binary.display();
         format!("no Sendrail at {shown} (cargo build --release, or say where with --server-binary)")
     })?;
-    let mut entrants = vec![entrant(Role::Subject, Box::new(peer::Sendrail::at(binary)))];
+    let mut entrants = vec![entrant(Role::Subject, Box::new(peer::Sendrail::at(binary.clone())))];
+    for typed in &arguments.variant {
+        let variant = peer::Sendrail::variant(binary.clone(), typed)?;
+        entrants.push(entrant(Role::Peer, Box::new(variant)));
+    }
     let others = peer::others(&arguments.built_peers);
     let known: Vec<String> = others.iter().map(|peer| peer.name().to_owned()).collect();
     if let Some(unknown) = arguments.peers.iter().find(|name| !known.contains(name)) {
@@ -196,6 +206,9 @@ impl Plan {
         }
         if self.self_check {
             reservations.push("a self-check measures no product".into());
+        }
+        if self.has_variants {
+            reservations.push("variants of the subject are no peers (--variant)".into());
         }
         if cfg!(debug_assertions) {
             reservations.push("the harness was built without optimisation".into());

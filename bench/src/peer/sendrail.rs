@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{Configuration, Peer, Running, version_line};
 use crate::interrupt::Interrupt;
@@ -25,18 +25,29 @@ const OPTIONS: [&str; 8] = [
 
 #[derive(Debug)]
 pub(crate) struct Sendrail {
+    name: String,
     binary: PathBuf,
+    further: Vec<String>,
 }
 
 impl Sendrail {
     pub(crate) fn at(binary: PathBuf) -> Sendrail {
-        Sendrail { binary }
+        Sendrail { name: "sendrail".into(), binary, further: Vec::new() }
+    }
+
+    /// Under another name and with further options, to be measured beside the plain one: `NAME=OPTIONS`.
+    pub(crate) fn variant(binary: PathBuf, typed: &str) -> Result<Sendrail> {
+        let Some((name, options)) = typed.split_once('=') else {
+            bail!("--variant {typed:?} is not NAME=OPTIONS, e.g. 'splice=--method splice'");
+        };
+        let further = options.split_ascii_whitespace().map(str::to_owned).collect();
+        Ok(Sendrail { name: format!("sendrail-{name}"), binary, further })
     }
 }
 
 impl Peer for Sendrail {
-    fn name(&self) -> &'static str {
-        "sendrail"
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn version(&self) -> Result<String> {
@@ -50,7 +61,7 @@ impl Peer for Sendrail {
     fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
         let log = ground.state(self.name())?.join("output.log");
         let mut command = cores.server_command(&self.binary);
-        command.arg("serve").arg(ground.root()).args(OPTIONS);
+        command.arg("serve").arg(ground.root()).args(OPTIONS).args(&self.further);
         let (child, command) = Running::spawn(command, &log)?;
         Running::when_ready(child, command, &log, interrupt, || printed_address(&log))
     }
