@@ -5,6 +5,9 @@
 //! strace -f target/debug/examples/send_once 127.0.0.1:7004 Cargo.toml sendfile blocking
 //! ```
 //!
+//! With `auto` for a method the plan chooses; with a number behind it all, the file is sent as that many
+//! ranges with a few bytes before each, as an answer of several ranges is.
+//!
 //! The transfer's own system calls stand between two calls of getppid(2). The last line tells the
 //! receipt, and whether a SIGUSR1 has arrived: the tests `receipts_match_strace` and
 //! `interrupted_calls` read it.
@@ -23,26 +26,32 @@ use std::{
     time::Duration,
 };
 
-const USAGE: &str = "usage: send_once ADDRESS FILE METHOD blocking|blocking-timeout|non-blocking";
+const USAGE: &str =
+    "usage: send_once ADDRESS FILE METHOD|auto blocking|blocking-timeout|non-blocking [RANGES]";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [address, path, method, mode] = &arguments[..] else {
+    let [address, path, method, mode, ranges @ ..] = &arguments[..] else {
         return Err(USAGE.into());
     };
+    let ranges: u64 = ranges.first().map_or(Ok(1), |number| number.parse())?;
     let signalled = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGUSR1, Arc::clone(&signalled))?;
     let file = Arc::new(File::open(path)?);
     let len = file.metadata()?.len();
     let mut chain = Chain::new();
-    chain.push_bytes("a head, ");
-    chain.push_file(FileRange::new(Arc::clone(&file), 0, len));
+    for number in 0..ranges {
+        let start = |number| len * number / ranges;
+        chain.push_bytes("a head, ");
+        let (start, end) = (start(number), start(number + 1));
+        chain.push_file(FileRange::new(Arc::clone(&file), start, end - start));
+    }
     let socket = TcpStream::connect(address)?;
     socket.set_nonblocking(mode == "non-blocking")?;
     // Under a time limit Linux says EINTR to interrupted sends even where the handler asks for
     // SA_RESTART (signal(7)).
     let send_timeout = (mode == "blocking-timeout").then_some(Duration::from_mins(1));
-    let method = Some(method.parse()?);
+    let method = (method != "auto").then(|| method.parse()).transpose()?;
     let options = Options { method, send_timeout, ..Options::default() };
 
     let _ = parent_id();

@@ -35,7 +35,7 @@
 //! | [`residency`] | how much of a range is in the page cache, and how we know |
 //! | [`plan`] | which method, which window, which glue: pure |
 //! | [`method`] | one file per method of moving bytes |
-//! | [`transfer`] | the state machine that owns the chain and takes the steps |
+//! | [`transfer`] | the state machine that owns the chain and takes the steps, or several small ones at once |
 //! | [`receipt`] | what it cost |
 //! | [`blocking`], `asynchronous` | fronts for threads and for tokio tasks |
 

@@ -13,7 +13,7 @@ pub struct Receipt {
     pub bytes: u64,
     /// Of those, bytes that came from files.
     pub file_bytes: u64,
-    /// The methods by which file bytes left.
+    /// The methods by which file bytes left. Small ranges that left several at a time were copied.
     pub methods: MethodSet,
     /// System calls made for this transfer: sends, reads, socket options, looks at the page cache,
     /// waits of the blocking front. Calls that a signal interrupted (EINTR) or that the kernel refused
@@ -22,6 +22,8 @@ pub struct Receipt {
     pub system_calls: u64,
     /// Bytes that the CPU copied between user and kernel memory, each crossing counted once:
     /// read+write counts every byte twice, mmap+write once, sendfile and splice not at all.
+    /// What was gathered from small ranges is read+write too, and if the socket was full then, what it
+    /// did not take has been read in vain.
     /// (A network device without scatter-gather makes the kernel copy once more, out of our sight.)
     pub copied: u64,
     /// File bytes that were not in the page cache when the engine looked.

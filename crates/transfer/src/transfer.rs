@@ -1,5 +1,7 @@
 //! The transfer: owns a chain and sends it in steps, each of which never waits for the socket.
 
+mod gather;
+
 use crate::{
     chain::Chain,
     error::FileFault,
@@ -10,6 +12,7 @@ use crate::{
     segment::{FileRange, Segment},
 };
 use bytes::Bytes;
+use gather::{Gathered, Gathering};
 use sendrail_sys::{
     poll::writable_now,
     send::{send, send_vectored},
@@ -73,7 +76,8 @@ struct Look {
 /// (O_NONBLOCK, `fcntl(2)`): a step on a blocking one waits inside its calls.
 ///
 /// Memory is bounded whatever the size of the message: `sendfile` needs none, `copy` 64 KiB,
-/// `splice` a pipe of 1 MiB in the kernel, `mapped` 256 MiB of address space.
+/// `splice` a pipe of 1 MiB in the kernel, `mapped` 256 MiB of address space. Several small ranges in a
+/// row are gathered in a buffer of 80 KiB that belongs to the thread, and leave by one call.
 #[derive(Debug)]
 pub struct Transfer {
     chain: Chain,
@@ -83,14 +87,22 @@ pub struct Transfer {
     glue: Option<Glue>,
     /// The window of the front range that was looked up in the page cache last.
     looked_at: Look,
+    gathering: Gathering,
     receipt: Receipt,
 }
 
 impl Transfer {
     /// A transfer of `chain`, not yet begun. Makes no system call.
     pub fn new(chain: Chain, options: Options) -> Self {
-        let receipt = Receipt::default();
-        Self { chain, options, mover: None, glue: None, looked_at: Look::default(), receipt }
+        Self {
+            chain,
+            options,
+            mover: None,
+            glue: None,
+            looked_at: Look::default(),
+            gathering: Gathering::default(),
+            receipt: Receipt::default(),
+        }
     }
 
     /// Sends a message that is all in the caller's memory. Nearly always one call does it, and that
@@ -117,9 +129,17 @@ impl Transfer {
     }
 
     /// Sends `head` ahead of the chain, straight from the caller's memory, and then as much as one
-    /// [`step`](Self::step) may. Only what the socket does not take of the head is copied.
+    /// [`step`](Self::step) may. Only what the socket does not take of the head is copied, or all of
+    /// it if it leaves in one call with the small ranges behind it.
     pub fn begin(&mut self, socket: impl AsFd, head: &[u8], disk: Disk) -> Step {
         let socket = socket.as_fd();
+        if self.may_gather() {
+            match self.gather(socket, head, self.options.window.max(1), disk) {
+                Some(Gathered::Sent) => return self.step(socket, disk),
+                Some(Gathered::Ended(step)) => return step,
+                None => {}
+            }
+        }
         self.choose_glue(socket, head.len() as u64);
         let more = !self.chain.is_empty();
         let result = self.receipt.call(|| send(socket, head, more));
@@ -149,17 +169,15 @@ impl Transfer {
     /// Moves at most one window towards the socket, without waiting for it.
     pub fn step(&mut self, socket: impl AsFd, disk: Disk) -> Step {
         let socket = socket.as_fd();
-        self.choose_glue(socket, 0);
         let mut budget = self.options.window.max(1);
         loop {
             let before = self.chain.remaining();
-            let outcome = match self.chain.front() {
-                None => return self.finish(socket),
-                Some(Segment::Bytes(_)) => self.step_bytes(socket),
-                Some(Segment::File(range)) => {
-                    let range = range.clone();
-                    self.step_file(socket, &range, budget, disk)
-                }
+            let gathered =
+                if self.may_gather() { self.gather(socket, &[], budget, disk) } else { None };
+            let outcome = match gathered {
+                None => self.step_front(socket, budget, disk),
+                Some(Gathered::Sent) => None,
+                Some(Gathered::Ended(step)) => Some(step),
             };
             if let Some(step) = outcome {
                 return step;
@@ -245,6 +263,19 @@ impl Transfer {
         }
     }
 
+    /// Sends what is at the front of the chain by itself.
+    fn step_front(&mut self, socket: BorrowedFd<'_>, budget: u64, disk: Disk) -> Option<Step> {
+        self.choose_glue(socket, 0);
+        match self.chain.front() {
+            None => Some(self.finish(socket)),
+            Some(Segment::Bytes(_)) => self.step_bytes(socket),
+            Some(Segment::File(range)) => {
+                let range = range.clone();
+                self.step_file(socket, &range, budget, disk)
+            }
+        }
+    }
+
     fn step_bytes(&mut self, socket: BorrowedFd<'_>) -> Option<Step> {
         let mut slices = [IoSlice::new(b""); GATHER];
         let (used, bytes, more) = self.chain.gather(&mut slices);
@@ -275,10 +306,11 @@ impl Transfer {
         let medium = self.medium(range);
         let plan = plan(medium, &self.options, &self.receipt.refusals);
         let mut window = plan.window.min(budget);
+        let known_cold = self.gathering.knows_cold(self.chain.remaining() - range.len, disk);
         // What the caller knew was true before a slow reader took its time.
-        let known_resident = range.resident && self.receipt.socket_waits == 0;
+        let known_resident = range.resident && self.receipt.socket_waits == 0 && !known_cold;
         if disk == Disk::MustNotWait && !known_resident && matters_for(plan.method) {
-            match self.hot_bytes(range, medium) {
+            match self.hot_bytes(range, medium, known_cold) {
                 0 => return Some(self.wait_disk()),
                 hot => window = window.min(hot),
             }
@@ -362,7 +394,7 @@ impl Transfer {
     /// Looks once per window that is hot, not once per step: a slow reader takes a window in many
     /// steps. A cold window is looked at again when only a part of it has been moved, for the disk
     /// may have read the rest in the meantime, or not; its cold bytes count once.
-    fn hot_bytes(&mut self, range: &FileRange, medium: Medium) -> u64 {
+    fn hot_bytes(&mut self, range: &FileRange, medium: Medium, known_cold: bool) -> u64 {
         let again = range.offset() < self.looked_at.end;
         if !again {
             let window = self.options.window.max(1).min(range.len());
@@ -370,12 +402,17 @@ impl Transfer {
         }
         let len = self.looked_at.end - range.offset();
         if !self.looked_at.hot {
-            let file = range.file.as_fd();
-            let residency =
-                Residency::look_counted(file, medium, range.offset(), len, &mut self.receipt);
-            self.looked_at.hot = residency.is_hot();
-            if !again && !residency.is_hot() {
-                self.receipt.cold += residency.cold_bytes().min(len);
+            let cold = if known_cold {
+                len
+            } else {
+                let (file, offset) = (range.file.as_fd(), range.offset());
+                Residency::look_counted(file, medium, offset, len, &mut self.receipt)
+                    .cold_bytes()
+                    .min(len)
+            };
+            self.looked_at.hot = cold == 0;
+            if !again {
+                self.receipt.cold += cold;
             }
         }
         if self.looked_at.hot { len } else { 0 }

@@ -44,7 +44,7 @@ fn short_counts_and_eagain_at_every_point() {
 }
 
 /// Fills the socket to the brim and says with how many bytes.
-fn fill(sender: &mut Socket) -> u64 {
+pub(crate) fn fill(sender: &mut Socket) -> u64 {
     let mut filled = 0;
     while let Ok(count) = sender.write(&[b'.'; 4_096]) {
         filled += count as u64;

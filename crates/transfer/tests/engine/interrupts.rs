@@ -27,12 +27,17 @@ pub(crate) struct Sending {
 }
 
 /// Runs `send_once`, or the command that runs it, over a file of `len` bytes.
-pub(crate) fn start(mut command: Command, len: u64, method: Method, mode: &str) -> Sending {
+pub(crate) fn start(command: Command, len: u64, method: Method, mode: &str) -> Sending {
+    start_with(command, len, &[method.name(), mode])
+}
+
+/// The same, with these arguments behind the address and the file.
+pub(crate) fn start_with(mut command: Command, len: u64, arguments: &[&str]) -> Sending {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     fs::write(file.path(), bytes_at(0, len)).unwrap();
     command.arg(listener.local_addr().unwrap().to_string());
-    command.arg(file.path()).args([method.name(), mode]);
+    command.arg(file.path()).args(arguments);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (reader, _) = listener.accept().unwrap();
     Sending { child, reader: reader.into(), _file: file }

@@ -11,11 +11,13 @@ mod delivery;
 mod methods;
 
 mod full_sockets;
+mod gathered;
 mod interrupts;
 mod peers;
 
 mod changing_files;
 mod cold_files;
+mod gathered_files;
 
 #[cfg(feature = "tokio")]
 mod asynchronous;

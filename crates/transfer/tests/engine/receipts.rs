@@ -2,7 +2,7 @@
 
 use crate::{
     common::*,
-    interrupts::{finish, read_under_fire, send_once, start},
+    interrupts::{finish, read_under_fire, send_once, start, start_with},
 };
 use sendrail_transfer::Method;
 use std::{fs, path::Path, process::Command};
@@ -54,7 +54,8 @@ fn is_transfers_own(line: &str) -> bool {
 /// The number behind `name=` in the line of `send_once`.
 fn figure(receipt: &str, name: &str) -> u64 {
     let value = receipt.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-    value.unwrap().parse().unwrap()
+    // Of `waits=0/0` the first.
+    value.unwrap().split('/').next().unwrap().parse().unwrap()
 }
 
 fn count(calls: &[String], name: &str) -> usize {
@@ -98,6 +99,37 @@ fn receipts_match_strace() {
                     );
                 }
                 assert!(heads == 0 || count(&calls, "sendto") == heads, "{context}");
+            }
+        }
+    }
+}
+
+#[test]
+fn receipts_match_strace_for_ranges_that_are_gathered() {
+    let probe = tempfile::tempdir().unwrap();
+    if !can_trace(probe.path()) {
+        return;
+    }
+    for mode in ["blocking", "non-blocking"] {
+        // As many reads as ranges, and a send for each run; as many runs as it takes, and a socket
+        // that is full at first may have the rest sent otherwise.
+        for (ranges, len, sends) in [("4", 16 << 10, 1), ("4", 36 << 10, 1), ("40", 400 << 10, 6)] {
+            let folder = tempfile::tempdir().unwrap();
+            let command = strace(folder.path());
+            let mut sending = start_with(command, len, &["auto", mode, ranges]);
+            let mut received = Vec::new();
+            while read_some(&mut sending.reader, 100_000, &mut received) > 0 {}
+            let receipt = finish(sending.child);
+            let calls = between_marks(folder.path());
+            let context = format!("{mode} {ranges} {len}: {receipt}{}", calls.join("\n"));
+            let ranges: u64 = ranges.parse().unwrap();
+            assert_eq!(received.len() as u64, 8 * ranges + len, "{context}");
+            assert_eq!(figure(&receipt, "calls"), calls.len() as u64, "{context}");
+            if figure(&receipt, "waits") == 0 {
+                assert_eq!(figure(&receipt, "copied"), 8 * ranges + 2 * len, "{context}");
+                assert_eq!(count(&calls, "pread64") as u64, ranges, "{context}");
+                assert_eq!(count(&calls, "sendto"), sends, "{context}");
+                assert_eq!(calls.len() as u64, ranges + sends as u64, "{context}");
             }
         }
     }
