@@ -209,8 +209,9 @@ impl Config {
 /// the pipes of a forced `splice`.
 const PER_WORKER: usize = 9;
 
-/// Descriptors that belong to neither a worker nor a connection: standard streams, the log.
-const BESIDE: usize = 64;
+/// Descriptors that belong to neither a worker nor a connection: standard streams, the log, the pipes
+/// that large transfers share.
+const BESIDE: usize = 64 + 2 * sendrail_transfer::plan::SHARED_PIPES;
 
 /// Files that each worker keeps open unless told otherwise: a web site's, but at most a quarter of
 /// the limit for all workers together, and what is left beside what was asked for.
@@ -271,7 +272,7 @@ mod tests {
     #[test]
     fn connections_fit_the_descriptors() {
         assert!(matches!(connections(None, 1_048_576, 2048, 16), Ok(100_000)));
-        assert!(matches!(connections(None, 4096 + 64 + 16 + 1000, 4096, 16), Ok(500)));
+        assert!(matches!(connections(None, 4096 + BESIDE as u64 + 16 + 1000, 4096, 16), Ok(500)));
         assert!(matches!(connections(Some(10), 4096, 1024, 16), Ok(10)));
         for (asked, limit, cached) in [
             (Some(0), 4096, 0),

@@ -48,7 +48,8 @@ fn explain(arguments: &ExplainArguments, out: &mut impl Write) -> Result<io::Res
     let facts = file.facts();
     let medium = Medium::from(facts.file_system);
     let forced = Options { method: arguments.method.forced(), ..Options::default() };
-    let plan = plan::plan(medium, &forced, &sendrail_transfer::receipt::Refusals::default());
+    let plan =
+        plan::plan(medium, facts.len, &forced, &sendrail_transfer::receipt::Refusals::default());
     let residency = Residency::look(file.file().as_fd(), medium, 0, facts.len);
     let siblings = Siblings::inspect(&root, name, facts);
 

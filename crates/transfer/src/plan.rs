@@ -16,6 +16,14 @@ pub const WINDOW: u64 = 2 << 20;
 /// worth its two calls (64 MiB: 0.87 to 1.0 of nginx; at 100 KiB it would cost 5 %).
 pub const CORK_ABOVE: u64 = 256 << 10;
 
+/// From this many bytes on a file goes through a pipe of 1 MiB that transfers share, as long as there is one:
+/// `splice(2)` takes 6 to 8 % less CPU than `sendfile(2)` at 64 MiB and 1 GiB.
+pub const SPLICE_FROM: u64 = 1 << 20;
+
+/// Pipes that the transfers of a process share at the most: 64 of 1 MiB are what a user without privileges may have
+/// (`pipe(7)`, pipe-user-pages-soft). Each takes two descriptors. Who comes when all are lent uses `sendfile(2)`.
+pub const SHARED_PIPES: usize = 64;
+
 /// What a caller may ask of a transfer.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -95,20 +103,25 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Chooses the method and the window for a range of a file.
+/// Chooses the method and the window for a range of a file, `len` bytes long. `splice` stands for a pipe that may not
+/// be there in the end: then it is `sendfile`.
 ///
 /// ```
 /// use sendrail_transfer::{Medium, Method, Options, plan::plan};
-/// let hot = plan(Medium::Disk, &Options::default(), &Default::default());
-/// assert_eq!(hot.method, Method::Sendfile);
-/// let nfs = plan(Medium::Remote, &Options::default(), &Default::default());
+/// let page = plan(Medium::Disk, 100_000, &Options::default(), &Default::default());
+/// assert_eq!(page.method, Method::Sendfile);
+/// let film = plan(Medium::Disk, 1 << 30, &Options::default(), &Default::default());
+/// assert_eq!(film.method, Method::Splice);
+/// let nfs = plan(Medium::Remote, 100_000, &Options::default(), &Default::default());
 /// assert_eq!(nfs.method, Method::Copy);
 /// ```
-pub fn plan(medium: Medium, options: &Options, refusals: &Refusals) -> Plan {
+pub fn plan(medium: Medium, len: u64, options: &Options, refusals: &Refusals) -> Plan {
     let (wanted, reason) = match options.method {
         Some(method) => (method, Reason::Forced),
         None if medium == Medium::Remote => (Method::Copy, Reason::RemoteMedium),
-        None => (Method::Sendfile, Reason::ZeroCopy),
+        None if len < SPLICE_FROM => (Method::Sendfile, Reason::ZeroCopy),
+        None if refusals.contains(Method::Splice) => (Method::Sendfile, Reason::Refused),
+        None => (Method::Splice, Reason::ZeroCopy),
     };
     let (mut method, mut reason) = (wanted, reason);
     while refusals.contains(method) {
@@ -169,8 +182,23 @@ mod tests {
             (Some(Copy), &[Copy], Copy, Reason::Forced),
         ] {
             let options = Options { method: forced, ..Options::default() };
-            let plan = plan(Medium::Disk, &options, &refused(refusals));
+            let plan = plan(Medium::Disk, 4096, &options, &refused(refusals));
             assert_eq!((plan.method, plan.reason), (method, reason), "{forced:?} {refusals:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_file_goes_through_a_pipe_unless_that_is_refused() {
+        use Method::{Copy, Sendfile, Splice};
+        for (len, refusals, method, reason) in [
+            (SPLICE_FROM - 1, &[][..], Sendfile, Reason::ZeroCopy),
+            (SPLICE_FROM, &[], Splice, Reason::ZeroCopy),
+            (SPLICE_FROM, &[Splice], Sendfile, Reason::Refused),
+            (SPLICE_FROM, &[Splice, Sendfile], Copy, Reason::Refused),
+            (SPLICE_FROM, &[Sendfile], Splice, Reason::ZeroCopy),
+        ] {
+            let plan = plan(Medium::Disk, len, &Options::default(), &refused(refusals));
+            assert_eq!((plan.method, plan.reason), (method, reason), "{len} {refusals:?}");
         }
     }
 
@@ -179,7 +207,7 @@ mod tests {
         for method in Method::ALL {
             for window in [0, 1, WINDOW, u64::MAX] {
                 let options = Options { method: Some(method), window, ..Options::default() };
-                let plan = plan(Medium::Disk, &options, &Refusals::default());
+                let plan = plan(Medium::Disk, 4096, &options, &Refusals::default());
                 assert!((1..=method.widest_call()).contains(&plan.window), "{method} {window}");
             }
         }

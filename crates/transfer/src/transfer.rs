@@ -5,8 +5,8 @@ mod gather;
 use crate::{
     chain::Chain,
     error::FileFault,
-    method::{Fault, Moved, Mover, Taken},
-    plan::{Glue, Medium, Options, Plan, glue, plan},
+    method::{Fault, Method, Moved, Mover, Taken},
+    plan::{self, Glue, Medium, Options, Plan, glue, plan},
     receipt::{Receipt, Refusal},
     residency::{Residency, matters_for},
     segment::{FileRange, Segment},
@@ -76,7 +76,7 @@ struct Look {
 /// (O_NONBLOCK, `fcntl(2)`): a step on a blocking one waits inside its calls.
 ///
 /// Memory is bounded whatever the size of the message: `sendfile` needs none, `copy` 64 KiB,
-/// `splice` a pipe of 1 MiB in the kernel, `mapped` 256 MiB of address space. Several small ranges in a
+/// `splice` a pipe of 1 MiB in the kernel (large files share 64 of them), `mapped` 256 MiB of address space. Several small ranges in a
 /// row are gathered in a buffer of 80 KiB that belongs to the thread, and leave by one call.
 #[derive(Debug)]
 pub struct Transfer {
@@ -88,6 +88,8 @@ pub struct Transfer {
     /// The window of the front range that was looked up in the page cache last.
     looked_at: Look,
     gathering: Gathering,
+    /// Where in its file the range ends that goes through a pipe.
+    piped_to: Option<u64>,
     receipt: Receipt,
 }
 
@@ -101,6 +103,7 @@ impl Transfer {
             glue: None,
             looked_at: Look::default(),
             gathering: Gathering::default(),
+            piped_to: None,
             receipt: Receipt::default(),
         }
     }
@@ -296,6 +299,28 @@ impl Transfer {
         }
     }
 
+    /// The plan for the rest of a range. A range that has begun to go through a pipe goes on that way to its end: what
+    /// is in the pipe must come next.
+    fn plan(&mut self, range: &FileRange, medium: Medium) -> Plan {
+        let end = range.offset + range.len;
+        let refusals = &self.receipt.refusals;
+        let begun = self.piped_to == Some(end) && !refusals.contains(Method::Splice);
+        let len = if begun { u64::MAX } else { range.len };
+        let mut planned = plan(medium, len, &self.options, refusals);
+        if planned.method != Method::Splice || self.options.method.is_some() || begun {
+            return planned;
+        }
+        self.close();
+        self.mover = Mover::splice_through_lent_pipe(&mut self.receipt);
+        if self.mover.is_some() {
+            self.piped_to = Some(end);
+        } else {
+            let small = plan::SPLICE_FROM - 1;
+            planned = plan(medium, small, &self.options, &self.receipt.refusals);
+        }
+        planned
+    }
+
     fn step_file(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -304,7 +329,7 @@ impl Transfer {
         disk: Disk,
     ) -> Option<Step> {
         let medium = self.medium(range);
-        let plan = plan(medium, &self.options, &self.receipt.refusals);
+        let plan = self.plan(range, medium);
         let mut window = plan.window.min(budget);
         let known_cold = self.gathering.knows_cold(self.chain.remaining() - range.len, disk);
         // What the caller knew was true before a slow reader took its time.

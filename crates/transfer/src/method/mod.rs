@@ -15,6 +15,7 @@
 
 mod copy;
 mod mapped;
+mod pipes;
 mod sendfile;
 mod splice;
 
@@ -162,6 +163,11 @@ impl Mover {
         }
     }
 
+    /// Splice through a pipe that others have used before; `None` if there is none to be had.
+    pub(crate) fn splice_through_lent_pipe(receipt: &mut Receipt) -> Option<Self> {
+        splice::Splice::with_lent_pipe(receipt).map(Self::Splice)
+    }
+
     pub(crate) fn method(&self) -> Method {
         match self {
             Self::Copy(_) => Method::Copy,
@@ -176,7 +182,7 @@ impl Mover {
         receipt.system_calls += match self {
             Self::Copy(_) | Self::Sendfile => 0,
             Self::Mapped(mapped) => mapped.calls_to_close(),
-            Self::Splice(splice) => splice.calls_to_close(),
+            Self::Splice(splice) => splice.close(),
         };
     }
 

@@ -1,6 +1,9 @@
-//! splice: page-cache pages go to the socket through a pipe; as cheap as sendfile, at twice the calls.
+//! splice: page-cache pages go to the socket through a pipe. Twice the calls of sendfile, and the cheaper way for large
+//! files: sendfile's own pipe inside the kernel holds 16 pages, this one 256.
 
-use super::{Fault, Moved, Taken, file_end, is_refusal, read_failed, sort_socket, truncated};
+use super::{
+    Fault, Moved, Taken, file_end, is_refusal, pipes::Lent, read_failed, sort_socket, truncated,
+};
 use crate::{receipt::Receipt, segment::FileRange};
 use rustix::io::Errno;
 use sendrail_sys::splice::{Pipe, splice_from_file, splice_to_socket};
@@ -13,14 +16,33 @@ pub(super) const PIPE: usize = 1 << 20;
 /// The pipe, and what is in it: pages that have left the file and not yet reached the socket.
 #[derive(Debug, Default)]
 pub(crate) struct Splice {
-    pipe: Option<Pipe>,
+    pipe: Option<Source>,
     in_pipe: u64,
 }
 
+/// Whose the pipe is.
+#[derive(Debug)]
+enum Source {
+    Own(Pipe),
+    Lent(Lent),
+}
+
 impl Splice {
-    /// `close(2)` of both ends.
-    pub(super) fn calls_to_close(&self) -> u64 {
-        if self.pipe.is_some() { 2 } else { 0 }
+    /// With a pipe that others have used before, if there is one to be had.
+    pub(super) fn with_lent_pipe(receipt: &mut Receipt) -> Option<Self> {
+        Some(Self { pipe: Some(Source::Lent(Lent::take(receipt)?)), in_pipe: 0 })
+    }
+
+    /// Gives back what was lent, empty, or closes both ends; the calls that takes.
+    pub(super) fn close(self) -> u64 {
+        match self.pipe {
+            Some(Source::Lent(lent)) if self.in_pipe == 0 => {
+                lent.give_back();
+                0
+            }
+            Some(_) => 2,
+            None => 0,
+        }
     }
 
     pub(super) fn advance(
@@ -31,9 +53,13 @@ impl Splice {
         more: bool,
         receipt: &mut Receipt,
     ) -> Result<Moved, Fault> {
-        let pipe = match self.pipe.take() {
-            Some(pipe) => self.pipe.insert(pipe),
-            None => self.pipe.insert(open_pipe(range.offset, receipt)?),
+        let source = match self.pipe.take() {
+            Some(source) => self.pipe.insert(source),
+            None => self.pipe.insert(Source::Own(open_pipe(range.offset, receipt)?)),
+        };
+        let pipe = match source {
+            Source::Own(pipe) => pipe,
+            Source::Lent(lent) => lent.pipe(),
         };
         if self.in_pipe == 0 {
             let len = want.min(pipe.capacity() as u64) as usize;

@@ -14,6 +14,7 @@ mod full_sockets;
 mod gathered;
 mod interrupts;
 mod peers;
+mod shared_pipes;
 
 mod changing_files;
 mod cold_files;
