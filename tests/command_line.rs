@@ -302,7 +302,7 @@ fn explain_tells_how_a_hot_file_would_be_sent() {
         "1048576 bytes",
         "text/html",
         "of 256 pages resident",
-        "method       sendfile",
+        "method       splice",
         "TCP_CORK",
         ".gz: none",
         "what this kernel offers for this file",

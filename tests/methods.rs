@@ -67,29 +67,31 @@ fn every_forced_method_moves_the_same_bytes_and_says_so() {
 }
 
 #[test]
-fn auto_answers_small_files_from_memory_and_sends_the_others_by_sendfile() {
+fn auto_answers_small_files_from_memory_and_sends_the_others_without_a_copy() {
     let tree = Tree::new();
     let content = bytes(1 << 20);
-    for size in [1, 1000, 1 << 20] {
+    let sizes = [1, 1000, (1 << 20) - 1, 1 << 20];
+    for size in sizes {
         tree.file(&format!("{size}.bin"), &content[..size]);
     }
     let journal = Journal::new();
     let arguments = ["--open-files-valid", "1h", "--small-files", "4k"];
     let server = Server::logged(&tree, &journal, &arguments);
     let mut connection = server.connect();
-    for size in [1, 1000, 1 << 20] {
+    for size in sizes {
         for _ in 0..4 {
             assert!(connection.get(&format!("/{size}.bin"), "").body == content[..size]);
         }
     }
-    let entries = journal.wait_for(12);
+    let entries = journal.wait_for(16);
     for again in [3, 7] {
         // One send of head and body together.
         assert_moved_by(&entries[again], "memory", 0, 0);
         assert_eq!(entries[again]["receipt"]["system_calls"], 1);
     }
-    for entry in &entries[8..] {
-        assert_eq!(entry["receipt"]["method"], "sendfile", "{entry}");
+    for (number, entry) in entries[8..].iter().enumerate() {
+        let method = if number < 4 { "sendfile" } else { "splice" };
+        assert_eq!(entry["receipt"]["method"], method, "{entry}");
         assert_copies(entry, 0);
     }
 }
