@@ -1,7 +1,8 @@
 //! The floor: the system calls of a static answer and nothing else, to tell a server's own cost from the kernel's.
 //!
-//! A conditional request is answered 304 without a look at its conditions. No parsing beyond the path, no checks, no limits: one thread, epoll, `recv`, and then one `send` from memory (up to
-//! 4 KiB) or `send` with MSG_MORE and `sendfile`, corked above 256 KiB. Nobody should serve anything with it.
+//! A conditional request is answered 304 without a look at its conditions. No parsing beyond the path, no checks, no
+//! limits: one thread, epoll, `recv`, and then one `send` from memory (up to 128 KiB) or `send` with MSG_MORE and
+//! `sendfile`, corked above 256 KiB. Nobody should serve anything with it.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -21,7 +22,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{set_tcp_cork, set_tcp_nodelay};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 
-const FROM_MEMORY: u64 = 4 << 10;
+const FROM_MEMORY: u64 = 128 << 10;
 const CORK_ABOVE: u64 = 256 << 10;
 const CALL: u64 = 2 << 20;
 
@@ -37,6 +38,8 @@ struct Answer {
 struct Connection {
     socket: OwnedFd,
     sending: Option<(Rc<Answer>, u64)>,
+    /// The same for an answer from memory.
+    copying: Option<(Rc<Answer>, usize)>,
 }
 
 /// Serves the files of `root` on a free port of loopback until it is killed.
@@ -66,7 +69,7 @@ pub(crate) fn serve(root: &Path) -> Result<()> {
                     let key = socket.as_raw_fd() as u64;
                     let flags = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
                     epoll::add(&poll, &socket, EventData::new_u64(key), flags)?;
-                    connections.insert(key, Connection { socket, sending: None });
+                    connections.insert(key, Connection { socket, sending: None, copying: None });
                 }
             } else if let Some(connection) = connections.get_mut(&key)
                 && turn(connection, event.flags, root, &mut answers, &mut request).is_none()
@@ -85,6 +88,18 @@ fn turn(
     answers: &mut HashMap<Vec<u8>, Rc<Answer>>,
     request: &mut [u8],
 ) -> Option<()> {
+    if let Some((answer, from)) = connection.copying.take() {
+        let rest = &answer.bytes[from..];
+        let sent = match send(&connection.socket, rest, SendFlags::NOSIGNAL) {
+            Ok(sent) => sent,
+            Err(Errno::AGAIN) => 0,
+            Err(_) => return None,
+        };
+        if sent < rest.len() {
+            connection.copying = Some((answer, from + sent));
+            return Some(());
+        }
+    }
     if connection.sending.is_none() && flags.contains(EventFlags::IN) {
         let (read, _) = match recv(&connection.socket, &mut *request, RecvFlags::empty()) {
             Ok(read) => read,
@@ -107,7 +122,9 @@ fn turn(
         }
         let more = if answer.len > FROM_MEMORY { SendFlags::MORE } else { SendFlags::empty() };
         let sent = send(&connection.socket, &answer.bytes, SendFlags::NOSIGNAL | more).ok()?;
-        if answer.len > FROM_MEMORY && sent == answer.bytes.len() {
+        if sent < answer.bytes.len() {
+            connection.copying = Some((Rc::clone(answer), sent));
+        } else if answer.len > FROM_MEMORY {
             connection.sending = Some((Rc::clone(answer), 0));
         }
     }

@@ -104,7 +104,7 @@ impl Work for Hot {
     }
 
     fn weight(&self) -> f64 {
-        if self.connections == 64 { 1.0 } else { 0.4 }
+        if self.connections == 64 { 1.0 } else { 0.3 }
     }
 
     fn lead(&self) -> &'static str {

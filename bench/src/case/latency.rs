@@ -22,8 +22,8 @@ const SHARE: f64 = 0.5;
 const YARDSTICK: &str = "nginx";
 /// Saturation is tried so often; the median counts.
 const TRIES: usize = 3;
-/// An interruption of 10 ms by the machine is then half a per cent of the time, and does not decide the p99.
-const LENGTH: f64 = 2.0;
+/// An interruption of 10 ms by the machine is then less than a per cent of the time, and does not decide the p99.
+const LENGTH: f64 = 1.5;
 
 pub(super) struct Latency(pub(super) Box<dyn Work>);
 

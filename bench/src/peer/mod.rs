@@ -41,7 +41,7 @@ pub(crate) use sendrail::Sendrail;
 use static_web_server::StaticWebServer;
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
-const STOPPED_WITHIN: Duration = Duration::from_secs(3);
+const STOPPED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A server that can be started with one worker on a document root.
 pub(crate) trait Peer {

@@ -98,6 +98,20 @@ impl Connection {
                     Err(rest) => *rest,
                 }
             }
+            // A 304 for instance: all of it has just been rendered.
+            Source::Scratch(chain) if chain.is_empty() => {
+                let sent = {
+                    let site = self.worker.site.borrow();
+                    Transfer::send_whole(socket, site.scratch(), options)
+                };
+                match sent {
+                    Ok(receipt) => {
+                        self.note(answered, receipt, End::Complete);
+                        return None;
+                    }
+                    Err(rest) => *rest,
+                }
+            }
             Source::Hot(entry, part, chain) => {
                 let now = self.worker.site.borrow().clock.now();
                 let looks = !entry.extra.is_resident(now);
