@@ -103,6 +103,7 @@ pub(crate) struct Arguments {
 }
 
 /// A run, decided: every value checked, every default filled in.
+#[allow(clippy::struct_excessive_bools)] // each was a flag on the command line
 pub(crate) struct Plan {
     pub(crate) rounds: u32,
     pub(crate) seconds: Duration,
