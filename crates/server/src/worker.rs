@@ -12,6 +12,7 @@ use crate::{
     shutdown::{Order, Orders},
 };
 use parking::Parking;
+use seldom::Seldom;
 use sendrail_http::status::Status;
 use sendrail_transfer::Receipt;
 use slab::Slab;
@@ -33,10 +34,13 @@ use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
 };
+use trim::Trim;
 
 mod parking;
 mod place;
+mod seldom;
 mod sweep;
+mod trim;
 
 pub(crate) use place::Place;
 
@@ -52,11 +56,16 @@ const DISK_THREADS: usize = 16;
 pub(crate) struct Shared {
     connections: AtomicUsize,
     pages: PageBudget,
+    trim: Trim,
 }
 
 impl Shared {
     pub(crate) fn new() -> Self {
-        Self { connections: AtomicUsize::new(0), pages: PageBudget::default() }
+        Self {
+            connections: AtomicUsize::new(0),
+            pages: PageBudget::default(),
+            trim: Trim::new(Instant::now()),
+        }
     }
 
     /// Connections that are open now.
@@ -77,6 +86,9 @@ pub(crate) struct Worker {
     slots: RefCell<Slab<Rc<Slot>>>,
     parking: Parking,
     swept_at: Cell<Instant>,
+    tidied_at: Cell<Instant>,
+    /// That a connection could not be called back.
+    lost: Seldom,
     phase: Cell<Order>,
     emptied: Notify,
     filled: Notify,
@@ -120,10 +132,24 @@ impl Worker {
             slots: RefCell::new(Slab::new()),
             parking: Parking::new()?,
             swept_at: Cell::new(Instant::now()),
+            tidied_at: Cell::new(Instant::now()),
+            lost: Seldom::default(),
             phase: Cell::new(Order::Run),
             emptied: Notify::new(),
             filled: Notify::new(),
         })
+    }
+
+    #[cfg(test)]
+    fn for_a_test() -> Rc<Self> {
+        use crate::cli::{Cli, Command};
+        let Command::Serve(typed) =
+            <Cli as clap::Parser>::parse_from(["sendrail", "serve"]).command
+        else {
+            unreachable!("that is what was typed")
+        };
+        let config = Config::check(*typed).map_err(|problem| problem.to_string()).expect("valid");
+        Rc::new(Self::new(Arc::new(config), Arc::new(Shared::new()), None).expect("epoll"))
     }
 
     async fn work(self: Rc<Self>, listeners: Listeners, mut orders: Orders) -> io::Result<()> {
@@ -141,7 +167,10 @@ impl Worker {
         tokio::select! {
             () = orders.wait_for(Order::Drain) => {}
             _ = accepting.join_next() => return Err(io::Error::other("its listener died")),
-            _ = keeping.join_next() => return Err(io::Error::other("its sweep or its parking died")),
+            ended = keeping.join_next() => return Err(match ended {
+                Some(Ok(Err(error))) => error,
+                _ => io::Error::other("its sweep or its parking died"),
+            }),
         }
         accepting.shutdown().await; // the listeners are closed when their tasks are gone
         self.enter_phase(Order::Drain);
@@ -173,16 +202,14 @@ impl Worker {
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
-        const SAID_EVERY: Duration = Duration::from_secs(10);
-        let mut said: Option<Instant> = None;
+        let said = Seldom::default();
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => self.admit(stream, peer),
                 // Of one connection, gone before it was accepted: accept(2) says to try again.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-                        said = Some(Instant::now());
+                    if said.may_be_said(Instant::now()) {
                         tracing::error!(%error, "cannot accept connections; trying on");
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -208,26 +235,47 @@ impl Worker {
     }
 
     /// Calls parked connections back when something has come for them.
-    async fn unpark(self: Rc<Self>, parking: AsyncFd<Rc<OwnedFd>>) {
-        while let Ok(mut ready) = parking.readable().await {
-            let count = self.parking.take_ready(|socket, until| self.call_back(socket, until));
-            if count < parking::AT_ONCE {
-                ready.clear_ready();
-            } else {
-                drop(ready);
-                tokio::task::yield_now().await;
+    ///
+    /// # Errors
+    ///
+    /// The parking place does not say who is ready: nobody would be called back any more.
+    async fn unpark(self: Rc<Self>, parking: AsyncFd<Rc<OwnedFd>>) -> io::Result<()> {
+        /// Then others get their turn. One batch after the other: many that come at once make many
+        /// others wait, and a turn of all those for each batch would make the last ones late.
+        const TURN: Duration = Duration::from_millis(1);
+        loop {
+            let mut ready = parking.readable().await?;
+            let begun = Instant::now();
+            loop {
+                let count = self.parking.take_ready(|socket, until| self.call_back(socket, until));
+                if count? < parking::AT_ONCE {
+                    ready.clear_ready();
+                    break;
+                }
+                if begun.elapsed() >= TURN {
+                    drop(ready);
+                    tokio::task::yield_now().await;
+                    break;
+                }
             }
         }
     }
 
     /// Gives a connection that was parked a task again. Something has come for it.
     fn call_back(self: &Rc<Self>, socket: OwnedFd, idle_until: Instant) {
+        self.shared.trim.have_left(1);
         let place = Place::enter(self, idle_until); // it is still counted, and from here on by its place
         let stream = std::net::TcpStream::from(socket);
         let Ok(peer) = stream.peer_addr() else { return }; // ENOTCONN: it was reset
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
-            Err(error) => return tracing::warn!(%error, %peer, "a connection is lost"),
+            Err(error) => {
+                // Where one is lost for want of memory or of watches, thousands may be.
+                if self.lost.may_be_said(Instant::now()) {
+                    tracing::warn!(%error, %peer, "a connection is lost, and perhaps others");
+                }
+                return;
+            }
         };
         let machine = Machine::idle_until(idle_until);
         let connection = Connection::new(Rc::clone(self), stream, peer, machine, place);
@@ -236,17 +284,13 @@ impl Worker {
 
     /// Closes what is parked, but for what has asked for something: that is answered.
     async fn close_parked(self: &Rc<Self>) {
-        while self.parking.take_ready(|socket, until| self.call_back(socket, until))
-            == parking::AT_ONCE
-        {
-            tokio::task::yield_now().await;
-        }
-        loop {
-            let closed = self.parking.close_some();
+        let mut from = 0;
+        while !self.parking.is_empty() {
+            let (closed, next) = self.parking.close_some(from, |socket, until| {
+                self.call_back(socket, until);
+            });
             self.parked_have_left(closed);
-            if closed < parking::AT_ONCE {
-                break;
-            }
+            from = next.unwrap_or(0);
             tokio::task::yield_now().await;
         }
     }
@@ -254,6 +298,7 @@ impl Worker {
     /// So many have been closed while they were parked.
     fn parked_have_left(&self, count: usize) {
         if count > 0 {
+            self.shared.trim.have_left(count);
             self.shared.connections.fetch_sub(count, Ordering::Relaxed);
             self.emptied.notify_one();
         }
@@ -275,7 +320,9 @@ impl Worker {
         stream: Arc<TcpStream>,
         idle_until: Instant,
     ) -> Result<(), Option<Arc<TcpStream>>> {
-        self.parking.park(stream, idle_until)
+        self.parking.park(stream, idle_until)?;
+        self.shared.trim.has_parked();
+        Ok(())
     }
 
     /// The time of the last sweep: a deadline before it has passed.

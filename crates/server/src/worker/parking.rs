@@ -28,6 +28,10 @@ use tokio::{
 /// some microseconds.
 pub(super) const AT_ONCE: usize = 64;
 
+/// How many places are looked at before others get their turn, most of which need nothing: that
+/// takes a tenth of a millisecond or two.
+pub(super) const LOOK: usize = 4096;
+
 /// The parking place of one worker.
 #[derive(Debug)]
 pub(super) struct Parking {
@@ -71,8 +75,8 @@ impl Parking {
         AsyncFd::with_interest(Rc::clone(&self.epoll), Interest::READABLE)
     }
 
-    /// How many are parked.
-    pub(super) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.parked.borrow().len()
     }
 
@@ -111,30 +115,42 @@ impl Parking {
 
     /// Gives back those that something has come for, be it bytes, an end or an error, with their
     /// deadlines: some [`AT_ONCE`] of them. Says how many; fewer means that these were all.
-    pub(super) fn take_ready(&self, mut take: impl FnMut(OwnedFd, Instant)) -> usize {
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not say who is ready (`epoll_wait(2)`).
+    pub(super) fn take_ready(&self, mut take: impl FnMut(OwnedFd, Instant)) -> io::Result<usize> {
         let mut room = [MaybeUninit::uninit(); AT_ONCE];
         let events = match epoll::wait(&*self.epoll, &mut room, Some(&Timespec::default())) {
             Ok((events, _)) => events,
-            Err(Errno::INTR) => return AT_ONCE, // there may be any number of them
-            Err(_) => return 0,
+            Err(Errno::INTR) => return Ok(AT_ONCE), // there may be any number of them
+            Err(error) => return Err(error.into()),
         };
         for event in &*events {
             let key = event.data.u64() as usize;
             if let Some(parked) = self.remove(key) {
-                take(parked.socket, self.origin + Duration::from_micros(parked.deadline));
+                take(parked.socket, self.time(parked.deadline));
             }
         }
-        events.len()
+        Ok(events.len())
     }
 
     /// The earliest deadline, or an earlier time.
     pub(super) fn earliest(&self) -> Option<Instant> {
-        (!self.is_empty()).then(|| self.origin + Duration::from_micros(self.earliest.get()))
+        (!self.is_empty()).then(|| self.time(self.earliest.get()))
     }
 
-    /// Closes those whose deadline has passed at `now`, some [`AT_ONCE`] of them, from the key
-    /// `from` on. Says how many, and from where on to look next unless these were all.
-    pub(super) fn close_overdue(&self, now: Instant, from: usize) -> (usize, Option<usize>) {
+    /// Closes those whose deadline has passed at `now`, from the key `from` on. Gives those back
+    /// that have bytes waiting: their request came in time, and only its turn has not.
+    ///
+    /// Not all at once: takes out some [`AT_ONCE`] and looks at some [`LOOK`]. Says how many it has
+    /// closed, and from where on to look next unless these were all.
+    pub(super) fn close_overdue(
+        &self,
+        now: Instant,
+        from: usize,
+        take: impl FnMut(OwnedFd, Instant),
+    ) -> (usize, Option<usize>) {
         let now = now.saturating_duration_since(self.origin).as_micros() as u64;
         if from == 0 {
             if now < self.earliest.get() {
@@ -142,31 +158,51 @@ impl Parking {
             }
             self.earliest.set(u64::MAX);
         }
-        let mut closed = 0;
+        self.close_up_to(now, from, take)
+    }
+
+    /// Like [`Parking::close_overdue`], whatever their deadlines.
+    pub(super) fn close_some(
+        &self,
+        from: usize,
+        take: impl FnMut(OwnedFd, Instant),
+    ) -> (usize, Option<usize>) {
+        self.close_up_to(u64::MAX, from, take)
+    }
+
+    fn close_up_to(
+        &self,
+        latest: u64,
+        from: usize,
+        mut take: impl FnMut(OwnedFd, Instant),
+    ) -> (usize, Option<usize>) {
+        let (mut closed, mut removed) = (0, 0);
         let end = self.parked.borrow().capacity(); // there is no key beyond it
         for key in from..end {
             let deadline = self.parked.borrow().get(key).map(|parked| parked.deadline);
             match deadline {
-                Some(deadline) if deadline <= now => {
-                    self.remove(key);
-                    closed += 1;
-                    if closed == AT_ONCE {
-                        return (closed, Some(key + 1));
+                Some(deadline) if deadline <= latest => {
+                    if let Some(parked) = self.remove(key) {
+                        if has_bytes(&parked.socket) {
+                            take(parked.socket, self.time(deadline));
+                        } else {
+                            closed += 1;
+                        }
                     }
+                    removed += 1;
                 }
                 Some(deadline) => self.earliest.set(self.earliest.get().min(deadline)),
                 None => {}
+            }
+            if removed == AT_ONCE || key - from + 1 == LOOK {
+                return (closed, Some(key + 1));
             }
         }
         (closed, None)
     }
 
-    /// Closes some [`AT_ONCE`], whatever their deadlines. Says how many; fewer means that these
-    /// were all.
-    pub(super) fn close_some(&self) -> usize {
-        let some: Vec<usize> =
-            self.parked.borrow().iter().map(|(key, _)| key).take(AT_ONCE).collect();
-        some.iter().filter_map(|&key| self.remove(key)).count()
+    fn time(&self, micros: u64) -> Instant {
+        self.origin + Duration::from_micros(micros)
     }
 
     fn remove(&self, key: usize) -> Option<Parked> {
@@ -180,6 +216,11 @@ impl Parking {
         let _ = epoll::delete(&*self.epoll, parked.socket.as_fd());
         Some(parked)
     }
+}
+
+/// Whether bytes wait to be read (`FIONREAD`): closing over them would be a reset.
+fn has_bytes(socket: &OwnedFd) -> bool {
+    rustix::io::ioctl_fionread(socket).is_ok_and(|waiting| waiting > 0)
 }
 
 #[cfg(test)]
@@ -221,7 +262,7 @@ mod tests {
     /// On loopback what is sent has arrived when the call returns.
     fn ready(parking: &Parking) -> Vec<(OwnedFd, Instant)> {
         let mut all = Vec::new();
-        parking.take_ready(|socket, deadline| all.push((socket, deadline)));
+        parking.take_ready(|socket, deadline| all.push((socket, deadline))).expect("epoll");
         all
     }
 
@@ -262,7 +303,7 @@ mod tests {
                 let lost = deadline.saturating_duration_since(came[0].1);
                 assert!(lost < Duration::from_millis(1) && came[0].1 <= deadline, "its deadline");
                 assert_eq!(parking.len(), 1);
-                assert_eq!(parking.take_ready(|_, _| {}), 0, "it is watched no more");
+                assert!(ready(&parking).is_empty(), "it is watched no more");
             }
         });
     }
@@ -351,16 +392,84 @@ mod tests {
                 time.is_some_and(|t| t <= later(seconds) && t > later(seconds - 1))
             };
             assert!(near(parking.earliest(), 10));
-            assert_eq!(parking.close_overdue(later(9), 0), (0, None));
-            let (closed, next) = parking.close_overdue(later(10), 0);
+            let close = |seconds, from| {
+                parking.close_overdue(later(seconds), from, |_, _| panic!("nothing has come"))
+            };
+            assert_eq!(close(9, 0), (0, None));
+            let (closed, next) = close(10, 0);
             assert_eq!(closed, AT_ONCE);
-            assert_eq!(parking.close_overdue(later(10), next.expect("not all")), (1, None));
+            assert_eq!(close(10, next.expect("not all")), (1, None));
             assert!(near(parking.earliest(), 20));
             for mut peer in peers {
                 assert_eq!(peer.read(&mut [0]).ok(), Some(0), "closed");
             }
-            assert_eq!((parking.close_some(), parking.len()), (2, 0));
+            assert_eq!((parking.close_some(0, |_, _| {}), parking.len()), ((2, None), 0));
             assert_eq!(parking.earliest(), None);
         });
+    }
+
+    #[test]
+    fn what_came_in_time_is_not_closed_over() {
+        type Close = fn(&Parking, &mut dyn FnMut(OwnedFd, Instant)) -> (usize, Option<usize>);
+        let ways: [Close; 2] = [
+            |parking, take| parking.close_overdue(Instant::now() + HOUR * 2, 0, take),
+            |parking, take| parking.close_some(0, take),
+        ];
+        inside(async || {
+            for close in ways {
+                let deadline = Instant::now() + HOUR;
+                let (parking, mut peers) = parked(3, deadline);
+                peers[1].write_all(b"in time").expect("sent");
+                peers[2].shutdown(Shutdown::Write).expect("shut down"); // an end is no request
+                let mut came = Vec::new();
+                let closed = close(&parking, &mut |socket, until| came.push((socket, until)));
+                assert_eq!((closed, parking.len()), ((2, None), 0));
+                let (socket, until) = came.pop().expect("it has bytes");
+                assert!(came.is_empty() && until <= deadline, "its deadline goes along");
+                let mut bytes = [0; 7];
+                Peer::from(socket).read_exact(&mut bytes).expect("read");
+                assert_eq!(&bytes, b"in time");
+            }
+        });
+    }
+
+    #[test]
+    fn closing_goes_on_where_it_stopped() {
+        inside(async || {
+            let (parking, _peers) = parked(AT_ONCE * 2 + 10, Instant::now() + HOUR);
+            let (mut turns, mut from) = (Vec::new(), Some(0));
+            while let Some(key) = from {
+                let (closed, next) = parking.close_some(key, |_, _| {});
+                assert!(next.is_none_or(|next| next > key), "nothing is looked at twice");
+                turns.push(closed);
+                from = next;
+            }
+            assert_eq!((turns, parking.len()), (vec![AT_ONCE, AT_ONCE, 10], 0));
+        });
+    }
+
+    #[test]
+    fn a_large_table_is_looked_at_in_turns() {
+        inside(async || {
+            let (parking, _peers) = parked(1, Instant::now() + HOUR);
+            parking.parked.borrow_mut().reserve(LOOK * 2);
+            let (mut turns, mut from) = (0, Some(0));
+            while let Some(key) = from {
+                let closed;
+                parking.earliest.set(0);
+                (closed, from) = parking.close_overdue(Instant::now(), key, |_, _| {});
+                assert!(closed == 0 && from.is_none_or(|next| next == key + LOOK));
+                turns += 1;
+            }
+            assert_eq!((turns, parking.len()), (3, 1));
+        });
+    }
+
+    #[test]
+    fn an_epoll_that_fails_is_told() {
+        let mut parking = Parking::new().expect("epoll");
+        let (no_epoll, _) = rustix::pipe::pipe().expect("a pipe");
+        parking.epoll = Rc::new(no_epoll);
+        assert!(parking.take_ready(|_, _| {}).is_err());
     }
 }

@@ -52,30 +52,16 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        cli::{Cli, Command},
-        config::Config,
-        worker::Shared,
-    };
-    use clap::Parser;
-    use std::sync::Arc;
-
     #[test]
     fn a_connection_that_panics_leaves_its_place() {
-        let Command::Serve(typed) = Cli::parse_from(["sendrail", "serve"]).command else {
-            unreachable!("that is what was typed")
-        };
-        let config = Config::check(*typed).map_err(|problem| problem.to_string()).expect("valid");
-        let shared = Arc::new(Shared::new());
-        shared.connections.fetch_add(1, Ordering::Relaxed); // as admit does
-        let worker = Worker::new(Arc::new(config), Arc::clone(&shared), None).expect("epoll");
-        let worker = Rc::new(worker);
+        let worker = Worker::for_a_test();
+        worker.shared.connections.fetch_add(1, Ordering::Relaxed); // as admit does
         let place = Place::enter(&worker, Instant::now());
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             let _place = place;
             panic!("a bug in one connection; the test wants it");
         }));
         assert!(panicked.is_err());
-        assert_eq!((shared.connections(), worker.slots.borrow().len()), (0, 0));
+        assert_eq!((worker.shared.connections(), worker.slots.borrow().len()), (0, 0));
     }
 }

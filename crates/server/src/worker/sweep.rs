@@ -2,6 +2,7 @@
 
 use super::{Worker, parking};
 use std::{
+    io,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -10,85 +11,77 @@ use tokio::time::{sleep, timeout_at};
 /// How often deadlines are looked at. A deadline is kept to within this much.
 const SWEEP: Duration = Duration::from_millis(250);
 
-/// After so many sweeps, so every ten seconds, what is kept open is looked through.
-const TIDY_EVERY: u32 = 40;
+/// How often what is kept open is looked through.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
 
-/// So many more connections have to be parked than there were before freed memory is given back to
-/// the kernel: glibc does not do that by itself (`malloc_trim(3)`). It takes 0.7 ms after 2,000 and
-/// 1.6 ms after 10,000, a tenth of what parking them took.
-const WORTH_A_TRIM: usize = 1000;
+/// After so many times without a request there is nothing left to tidy: after more than a minute.
+const TIDY_AT_REST: u32 = 7;
 
 impl Worker {
     /// Looks at the deadlines of all connections, and does what is due now and then.
-    pub(super) async fn sweep(self: Rc<Self>) {
-        let mut sweeps = 0_u32;
-        let mut least_parked = 0;
+    ///
+    /// # Errors
+    ///
+    /// None: it never ends.
+    pub(super) async fn sweep(self: Rc<Self>) -> io::Result<()> {
         loop {
-            let woken = self.look_round().await;
+            self.look_round().await;
             self.flush_log();
-            let parked = self.parking.len();
-            least_parked = parked.min(least_parked);
-            let all_parked = self.slots.borrow().is_empty();
-            // Not in the midst of a mass parking: it would have to be done again.
-            let at_rest = woken < parking::AT_ONCE || all_parked;
-            if at_rest && parked >= least_parked + WORTH_A_TRIM {
-                least_parked = parked;
-                sendrail_sys::heap::trim();
+            let now = Instant::now();
+            if self.is_untidy(now) {
+                self.tidy(now);
             }
-            if all_parked {
+            self.give_memory_back(now);
+            if self.slots.borrow().is_empty() {
                 self.rest().await;
             }
             sleep(SWEEP).await;
-            sweeps = sweeps.wrapping_add(1);
-            if sweeps.is_multiple_of(TIDY_EVERY) {
-                let mut site = self.site.borrow_mut();
-                site.clock.tick();
-                site.tidy();
-            }
         }
     }
 
     /// Wakes the connections that are due, and closes the parked ones. Others get their turn in
-    /// between. Says how many there were.
-    async fn look_round(&self) -> usize {
+    /// between.
+    async fn look_round(self: &Rc<Self>) {
         let now = Instant::now();
         self.swept_at.set(now);
-        let (mut due, mut from) = (0, Some(0));
+        let mut from = Some(0);
         while let Some(key) = from {
-            let woken;
-            (woken, from) = self.wake_due(now, key);
-            due += woken;
+            from = self.wake_due(now, key);
             if from.is_some() {
                 tokio::task::yield_now().await;
             }
         }
         self.close_overdue(now).await;
-        due
     }
 
-    /// Wakes some of those that are due, from this key on. Says how many, and where on to go on.
-    fn wake_due(&self, now: Instant, from: usize) -> (usize, Option<usize>) {
+    /// Wakes some of those that are due, from this key on. Says from where on to look next.
+    ///
+    /// Those that have become quiet are parked, some [`parking::AT_ONCE`] at a time. Those whose time
+    /// is over are not held back by that: their number would decide when the last of them is told.
+    fn wake_due(&self, now: Instant, from: usize) -> Option<usize> {
         let slots = self.slots.borrow();
-        let mut woken = 0;
+        let mut quiet = 0;
         for key in from..slots.capacity() {
             if let Some(slot) = slots.get(key)
                 && slot.is_due(now)
             {
                 slot.wake();
-                woken += 1;
-                if woken == parking::AT_ONCE {
-                    return (woken, Some(key + 1));
-                }
+                quiet += usize::from(!slot.is_over(now));
+            }
+            if quiet == parking::AT_ONCE || key - from + 1 == parking::LOOK {
+                return Some(key + 1);
             }
         }
-        (woken, None)
+        None
     }
 
-    async fn close_overdue(&self, now: Instant) {
+    async fn close_overdue(self: &Rc<Self>, now: Instant) {
         let mut from = Some(0);
         while let Some(key) = from {
             let closed;
-            (closed, from) = self.parking.close_overdue(now, key);
+            (closed, from) = self.parking.close_overdue(now, key, |socket, until| {
+                self.call_back(socket, until);
+            });
             self.parked_have_left(closed);
             if from.is_some() {
                 tokio::task::yield_now().await;
@@ -96,13 +89,37 @@ impl Worker {
         }
     }
 
+    fn is_untidy(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.tidied_at.get()) >= TIDY_EVERY
+    }
+
+    /// Gives up what is kept open and not asked for.
+    fn tidy(&self, now: Instant) {
+        let mut site = self.site.borrow_mut();
+        site.clock.tick();
+        site.tidy();
+        self.tidied_at.set(now);
+    }
+
+    /// Gives freed memory back to the kernel, if that is for this worker to do now. On a thread of
+    /// its own: it takes a millisecond or more.
+    fn give_memory_back(&self, now: Instant) {
+        if self.shared.trim.is_due(now) {
+            tokio::task::spawn_blocking(sendrail_sys::heap::trim);
+        }
+    }
+
     /// Sleeps until there is a connection that is not parked. Wakes up when the deadline of a
-    /// parked one has passed, and once more because what is kept open is of use to nobody, and a
-    /// deleted file wants its space back.
-    async fn rest(&self) {
-        let mut tidy_at = Some(Instant::now() + SWEEP * TIDY_EVERY);
+    /// parked one has passed, and some times more because what is kept open is soon of use to
+    /// nobody, and a deleted file wants its space back.
+    async fn rest(self: &Rc<Self>) {
+        let mut tidy_at = Some(Instant::now() + TIDY_EVERY);
+        let mut tidied = 0;
+        let mut looked_at = self.swept_at.get();
         loop {
-            let until = tidy_at.into_iter().chain(self.parking.earliest()).min();
+            // Deadlines that follow each other closely are looked at together.
+            let look_at = self.parking.earliest().map(|earliest| earliest.max(looked_at + SWEEP));
+            let until = tidy_at.into_iter().chain(look_at).chain(self.shared.trim.next()).min();
             let somebody = self.filled.notified();
             let Some(until) = until else { return somebody.await };
             if timeout_at(until.into(), somebody).await.is_ok() {
@@ -110,10 +127,71 @@ impl Worker {
             }
             let now = Instant::now();
             if tidy_at.is_some_and(|at| at <= now) {
-                self.site.borrow_mut().close_all();
-                tidy_at = None;
+                tidied += 1;
+                if self.parking.is_empty() {
+                    self.site.borrow_mut().close_all();
+                    tidy_at = None;
+                } else {
+                    self.tidy(now);
+                    tidy_at = (tidied < TIDY_AT_REST).then(|| now + TIDY_EVERY);
+                }
             }
-            self.close_overdue(now).await;
+            if look_at.is_some_and(|at| at <= now) {
+                looked_at = now;
+                self.close_overdue(now).await;
+            }
+            self.give_memory_back(now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Place, *};
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn places(worker: &Rc<Worker>, count: usize, deadline: Instant) -> Vec<Place> {
+        worker.shared.connections.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+        (0..count).map(|_| Place::enter(worker, deadline)).collect()
+    }
+
+    #[test]
+    fn those_that_become_quiet_are_woken_in_turns() {
+        let (worker, now) = (Worker::for_a_test(), Instant::now());
+        let places = places(&worker, parking::AT_ONCE + 10, now + HOUR);
+        for place in &places {
+            place.slot().set_idle_until(now + HOUR);
+        }
+        while !places[0].slot().is_quiet() {
+            assert!(worker.wake_due(now, 0).is_none_or(|next| next == parking::AT_ONCE));
+        }
+        let quiet = |places: &[Place]| places.iter().filter(|at| at.slot().is_quiet()).count();
+        assert_eq!(quiet(&places), parking::AT_ONCE);
+        assert_eq!(worker.wake_due(now, parking::AT_ONCE), None);
+        assert_eq!(quiet(&places), parking::AT_ONCE + 10);
+    }
+
+    #[test]
+    fn those_whose_time_is_over_are_told_together() {
+        let (worker, now) = (Worker::for_a_test(), Instant::now());
+        let few = places(&worker, parking::AT_ONCE * 3, now);
+        for place in &few {
+            place.slot().set_idle_until(now);
+        }
+        for _ in 0..8 {
+            assert_eq!(worker.wake_due(now, 0), None);
+        }
+        let _many = places(&worker, parking::LOOK, now);
+        assert_eq!(worker.wake_due(now, 0), Some(parking::LOOK), "but not without end");
+    }
+
+    #[test]
+    fn a_long_rest_does_not_put_off_the_tidying() {
+        let (worker, now) = (Worker::for_a_test(), Instant::now());
+        assert!(!worker.is_untidy(now));
+        assert!(worker.is_untidy(now + HOUR));
+        worker.tidy(now + HOUR);
+        assert!(!worker.is_untidy(now + HOUR));
     }
 }
