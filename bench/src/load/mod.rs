@@ -8,6 +8,7 @@ mod open;
 mod response;
 pub(crate) mod slow;
 pub(crate) mod trial;
+pub(crate) mod windows;
 pub(crate) mod workload;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use rustix::io::Errno;
 use crate::cpu;
 use crate::interrupt::Interrupt;
 use connection::{Buffers, Connection};
+use windows::Windows;
 use workload::Workload;
 
 /// Connections opened and tried out together: less than any server's accept backlog.
@@ -56,6 +58,8 @@ pub(crate) struct Work {
     pub(crate) body_bytes: u64,
     /// From asking (or, at a fixed rate, from when it was due) to the last byte, in nanoseconds.
     pub(crate) latency: Histogram<u64>,
+    /// The same by the window in which the request was due; empty unless there is a fixed rate.
+    pub(crate) windows: Windows,
     pub(crate) wall: Duration,
     /// CPU time of the generator itself.
     pub(crate) generator: Duration,
@@ -68,13 +72,22 @@ impl Work {
         let latency = Histogram::new_with_bounds(1, LONGEST.as_nanos() as u64, 3);
         let latency = latency.expect("from a nanosecond to minutes, with three digits");
         let zero = Duration::ZERO;
-        Work { requests: 0, body_bytes: 0, latency, wall: zero, generator: zero, spun: zero }
+        Work {
+            requests: 0,
+            body_bytes: 0,
+            latency,
+            windows: Windows::default(),
+            wall: zero,
+            generator: zero,
+            spun: zero,
+        }
     }
 
     fn completed(&mut self, since: Instant, now: Instant) {
         self.requests += 1;
         let nanoseconds = now.saturating_duration_since(since).as_nanos() as u64;
         self.latency.saturating_record(nanoseconds);
+        self.windows.record(since, nanoseconds);
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use super::windows::Windows;
 use super::{Load, Work};
 use crate::cpu;
 
@@ -46,6 +47,7 @@ impl Load<'_> {
         let mut free: VecDeque<usize> = (0..self.connections.len()).collect();
         let mut queue: VecDeque<Instant> = VecDeque::new();
         let (started, generator) = (Instant::now(), cpu::of_this_thread());
+        offered.work.windows = Windows::from(started);
         let mut last_event = started;
         let mut next = started + arrivals.gap();
         loop {
