@@ -12,7 +12,7 @@ use crate::report::Chapter;
 use crate::root::{Document, Ground};
 
 const FILE: u64 = 64 << 20;
-/// As a video player asks for. Not between 64 and 128 KiB: on loopback nginx then waits 44 ms for an acknowledgement with
+/// As a video player asks for. Not between 64 and 128 KiB: on loopback nginx then waits for a delayed acknowledgement with
 /// the second of two segments of each answer, which no network with ordinary segments shows.
 const PART: u64 = 256 << 10;
 const SMALL_PART: u64 = 4 << 10;

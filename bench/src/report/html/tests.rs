@@ -449,12 +449,3 @@ fn a_chapter_is_one_stretch_of_the_page_whatever_the_order_of_the_cases() {
     // Five chapters in a wide and a narrow plot.
     assert_eq!(headings.count(), 10);
 }
-
-/// For looking at it while it is being worked on: `cargo test -p sendrail-bench page_to_look_at -- --ignored`.
-#[test]
-#[ignore = "only writes the made-up page for people to look at"]
-fn page_to_look_at() {
-    let path = std::env::temp_dir().join("sendrail-report.html");
-    std::fs::write(&path, of_run(&fixture::run())).unwrap();
-    println!("{}", path.display());
-}
