@@ -43,6 +43,8 @@ pub mod open;
 pub mod poll;
 pub mod pread;
 pub mod probe;
+pub mod reflink;
+pub mod ring;
 pub mod send;
 pub mod sendfile;
 pub mod sockopt;
@@ -58,15 +60,19 @@ mod testing;
 // A function that bears its module's name can be re-exported beside it: they live in different namespaces.
 pub use cachestat::{CacheStat, cachestat};
 pub use fadvise::{Advice, fadvise, readahead};
-pub use mincore::resident_pages;
+pub use mincore::{mincore_is_truthful, resident_pages, resident_runs};
 pub use mmap::Mapping;
-pub use open::{OpenFlags, Resolve, openat, openat2};
+pub use open::{OpenFlags, Resolve, openat, openat2, reopen};
 pub use poll::{wait_readable, wait_writable, writable_now};
 pub use pread::{ReadFlags, pread, preadv2, pwrite};
 pub use probe::{Facility, FileProbe, Probe, State};
+pub use reflink::{clone_file, unnamed_file};
+pub use ring::ReadRing;
 pub use send::{recv, recv_discard, send, send_vectored, write};
 pub use sendfile::sendfile;
 pub use splice::{Pipe, splice_from_file, splice_from_socket, splice_to_file, splice_to_socket};
-pub use stat::{DirectAlignment, FileKind, Stat, Timestamp, direct_alignment, fstat, stat_at};
+pub use stat::{
+    DirectAlignment, FileKind, Stat, Timestamp, direct_alignment, fstat, fstat_cached, stat_at,
+};
 pub use statfs::{FileSystem, file_system};
 pub use zerocopy::{Completions, ZeroCopySender};

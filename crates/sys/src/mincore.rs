@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // rustix has no mincore
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use crate::mmap::Mapping;
@@ -27,13 +28,104 @@ const BATCH: usize = 4096;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn resident_pages(file: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<u64> {
+    let mut resident = 0;
+    for_each_batch(file, offset, len, |_, states| {
+        resident += states.iter().filter(|state| is_resident(**state)).count() as u64;
+    })?;
+    Ok(resident)
+}
+
+/// Tells **where** between `offset` and `offset + len` (bytes) the resident pages of `file` lie: calls `each` with every
+/// run of them, in order, as offsets in bytes from the start of the file.
+///
+/// Runs are as long as they can be, and begin and end on page boundaries: the first may begin before `offset`, the last
+/// end behind the range or the end of the file. The calls made, their cost, and who is told nothing but "all resident"
+/// are those of [`resident_pages`]. What is looked at may change meanwhile: this is a picture of 4096 pages at a
+/// time, not of one moment.
+///
+/// ```
+/// use std::{fs::File, os::fd::AsFd};
+/// let file = File::open(std::env::current_exe()?)?;
+/// let len = file.metadata()?.len() as usize;
+/// sendrail_sys::resident_runs(file.as_fd(), 0, len, |run| println!("{} to {}", run.start, run.end))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn resident_runs(
+    file: BorrowedFd<'_>,
+    offset: u64,
+    len: usize,
+    mut each: impl FnMut(Range<u64>),
+) -> io::Result<()> {
+    let page = rustix::param::page_size() as u64;
+    let start = offset - offset % page;
+    let mut run = start..start;
+    for_each_batch(file, offset, len, |first, states| {
+        let mut at = start + first as u64 * page;
+        for same in states.chunk_by(|one, next| is_resident(*one) == is_resident(*next)) {
+            let end = at + same.len() as u64 * page;
+            if is_resident(same[0]) {
+                if run.end != at {
+                    // Not the continuation of what the batch before ended with.
+                    emit(&run, &mut each);
+                    run.start = at;
+                }
+                run.end = end;
+            }
+            at = end;
+        }
+    })?;
+    emit(&run, &mut each);
+    Ok(())
+}
+
+/// Whether mincore(2) tells this caller anything about `file`, which is `len` bytes long: `false` if it says "resident"
+/// of whatever it is asked (see [`resident_pages`]).
+///
+/// Found by asking about a page far beyond the end, which cannot be resident. So it holds wherever the permission comes
+/// from, and for file systems whose mappings are of another file (overlayfs), for which neither owner nor mode of
+/// `file` decide. mmap(2), one mincore(2), munmap(2). `EOVERFLOW`: the file system has no offsets beyond the end to ask
+/// about.
+///
+/// ```
+/// use std::{fs::File, os::fd::AsFd};
+/// let file = File::open(std::env::current_exe()?)?;
+/// let len = file.metadata()?.len();
+/// if !sendrail_sys::mincore_is_truthful(file.as_fd(), len)? {
+///     eprintln!("somebody else's file");
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn mincore_is_truthful(file: BorrowedFd<'_>, len: u64) -> io::Result<bool> {
+    // Behind the end there may be a folio that reaches over it, and fs-verity's hash tree, a 63rd of the file at most.
+    let beyond = len.saturating_add(len / 32).saturating_add(1 << 30);
+    Ok(resident_pages(file, beyond, 1)? == 0)
+}
+
+fn emit(run: &Range<u64>, each: &mut impl FnMut(Range<u64>)) {
+    if !run.is_empty() {
+        each(run.clone());
+    }
+}
+
+/// Only the lowest bit of what mincore(2) says of a page is defined.
+fn is_resident(state: u8) -> bool {
+    state & 1 == 1
+}
+
+/// Maps the range and shows `each` what mincore(2) says of its pages, a batch at a time, with the number of the batch's
+/// first page counted from the start of the range.
+fn for_each_batch(
+    file: BorrowedFd<'_>,
+    offset: u64,
+    len: usize,
+    mut each: impl FnMut(usize, &[u8]),
+) -> io::Result<()> {
     if len == 0 {
-        return Ok(0);
+        return Ok(());
     }
     let mapping = Mapping::new(file, offset, len)?;
     let page = rustix::param::page_size();
     let pages = mapping.mapped().div_ceil(page);
-    let mut resident = 0;
     let mut states = [0_u8; BATCH];
     for first in (0..pages).step_by(BATCH) {
         let states = &mut states[..(pages - first).min(BATCH)];
@@ -44,10 +136,9 @@ pub fn resident_pages(file: BorrowedFd<'_>, offset: u64, len: usize) -> io::Resu
         raw::done(unsafe {
             libc::mincore(from.as_ptr(), states.len() * page, states.as_mut_ptr())
         })?;
-        // Only the lowest bit is defined.
-        resident += states.iter().filter(|state| **state & 1 == 1).count() as u64;
+        each(first, states);
     }
-    Ok(resident)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -76,6 +167,71 @@ mod tests {
         assert_eq!(resident(page, page * 2), 0);
         assert_eq!(resident(page * 4 - 1, 1), 1, "a page only touched");
         assert_eq!(resident(0, 0), 0, "an empty range");
+    }
+
+    #[test]
+    fn runs_are_where_pages_were_written() {
+        let page = page_size() as u64;
+        let file = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let batch = BATCH as u64;
+        // One run across the boundary of two batches, one that ends and one that begins just there.
+        let written =
+            [0, 3, 4, batch - 2, batch - 1, batch, 2 * batch - 1, 3 * batch, 3 * batch + 9];
+        for at in written {
+            pwrite(file.as_fd(), b"x", at * page).unwrap();
+        }
+        let runs = |offset, len: u64| {
+            let mut runs = Vec::new();
+            let each = |run: Range<u64>| {
+                assert_eq!((run.start % page, run.end % page), (0, 0));
+                runs.push((run.start / page, run.end / page));
+            };
+            resident_runs(file.as_fd(), offset, len as usize, each).unwrap();
+            runs
+        };
+        let all = [
+            (0, 1),
+            (3, 5),
+            (batch - 2, batch + 1),
+            (2 * batch - 1, 2 * batch),
+            (3 * batch, 3 * batch + 1),
+            (3 * batch + 9, 3 * batch + 10),
+        ];
+        assert_eq!(runs(0, (3 * batch + 10) * page), all);
+        assert_eq!(runs(0, 5 * batch * page), all, "beyond the end there is nothing");
+        assert_eq!(runs(4 * page - 1, 2), [(3, 5)], "pages only touched are whole");
+        assert_eq!(runs(page, page), [], "nothing resident");
+        assert_eq!(runs(0, 0), [], "an empty range");
+    }
+
+    #[test]
+    fn its_own_files_are_told_the_truth_about() {
+        let page = page_size() as u64;
+        let file = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        pwrite(file.as_fd(), b"x", 7 * page).unwrap();
+        assert!(mincore_is_truthful(file.as_fd(), 7 * page + 1).unwrap());
+        let end = i64::MAX.cast_unsigned();
+        assert_eq!(errno(mincore_is_truthful(file.as_fd(), end)), libc::EOVERFLOW);
+    }
+
+    #[test]
+    fn others_files_are_said_to_be_resident_throughout() {
+        let page = page_size();
+        let file = crate::testing::file_with(b"");
+        file.set_len(100 * page as u64).unwrap();
+        let said = std::thread::spawn(move || {
+            // Root owns every file, in effect. So one thread, which ends with this test, becomes nobody.
+            let nobody = rustix::process::Uid::from_raw(65534);
+            if let Err(error) = rustix::thread::set_thread_res_uid(nobody, nobody, nobody) {
+                eprintln!("skipped: cannot become another user: {error}");
+                return None;
+            }
+            let resident = resident_pages(file.as_fd(), 0, 100 * page).unwrap();
+            Some((resident, mincore_is_truthful(file.as_fd(), 100 * page as u64).unwrap()))
+        });
+        if let Some(said) = said.join().unwrap() {
+            assert_eq!(said, (100, false), "since Linux 5.2");
+        }
     }
 
     #[test]

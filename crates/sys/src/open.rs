@@ -1,9 +1,9 @@
-//! openat2(2) and openat(2): opening a path that is confined beneath a directory.
+//! openat2(2) and openat(2): opening a path that is confined beneath a directory, or an open file once more.
 
 use std::ffi::CStr;
-use std::io;
+use std::io::{self, Write};
 use std::ops::{BitOr, BitOrAssign};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
@@ -80,7 +80,8 @@ impl Resolve {
 /// Opens `path`, resolved from `dir` within the bounds of `resolve`. One openat2(2), since Linux 5.6.
 ///
 /// `EXDEV` and `ELOOP`: the bounds were overstepped. `EAGAIN`: a rename or mount happened at the same time, so that the
-/// kernel cannot vouch for `..`; try again. `ENOSYS`: an older kernel. `EPERM`: may be a sandbox (container runtimes
+/// kernel cannot vouch for `..`; try again. With [`Resolve::cached`] also: a component is not in the dentry cache, or its
+/// file system must be asked about it; do without, where sleeping is allowed. `ENOSYS`: an older kernel. `EPERM`: may be a sandbox (container runtimes
 /// before 2021 deny the call so), but also the file's own doing. `E2BIG` or `EINVAL`: a bit this kernel does not know.
 ///
 /// ```
@@ -109,6 +110,31 @@ pub fn openat2(
 /// For a walk component by component (with [`OpenFlags::NOFOLLOW`]) where openat2(2) is missing.
 pub fn openat(dir: BorrowedFd<'_>, path: &CStr, flags: OpenFlags) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(dir, path, flags.0 | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens an open file once more, with flags of its own: the descriptor that is given stays as it is, also for those who
+/// share it. One openat(2), of `/proc/self/fd/N`.
+///
+/// The way to `O_DIRECT` on a file that others read through the page cache: fcntl(2) `F_SETFL` would change the open
+/// file description for all of them. It is the same inode, also if its name is gone or means another file by now.
+/// `ENOENT`: there is no `/proc`. `EACCES`: this process may not open the file (any more). With `O_DIRECT`, `EINVAL`: the
+/// file system has none.
+///
+/// ```
+/// use std::{fs::File, os::fd::AsFd};
+/// use sendrail_sys::open::{OpenFlags, reopen};
+/// let file = File::open(std::env::current_exe()?)?;
+/// let again = reopen(file.as_fd(), OpenFlags::READ)?;
+/// assert_eq!(sendrail_sys::fstat(again.as_fd())?.inode, sendrail_sys::fstat(file.as_fd())?.inode);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn reopen(file: BorrowedFd<'_>, flags: OpenFlags) -> io::Result<OwnedFd> {
+    // No allocation on the way of a byte: the longest descriptor has ten digits.
+    let mut path = [0; 32];
+    write!(&mut path[..], "/proc/self/fd/{}\0", file.as_raw_fd()).expect("25 bytes fit into 32");
+    let path = CStr::from_bytes_until_nul(&path).expect("a NUL has just been written");
+    let flags = flags.0 | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(rustix::fs::CWD, path, flags, Mode::empty())?)
 }
 
 #[cfg(test)]
@@ -192,7 +218,11 @@ mod tests {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 eprintln!("skipped: RESOLVE_CACHED: {error}");
             }
-            outcome => drop(outcome.unwrap()),
+            outcome => {
+                drop(outcome.unwrap());
+                // Nobody has ever asked for this one, so that only the disk can tell.
+                assert_eq!(errno(open(c"absent", Resolve { cached: true, ..none })), libc::EAGAIN);
+            }
         }
     }
 

@@ -17,6 +17,8 @@ unsafe trait Plain: Copy + Default {}
 unsafe impl Plain for libc::c_int {}
 // SAFETY: an integer.
 unsafe impl Plain for u64 {}
+// SAFETY: integers, one after the other.
+unsafe impl Plain for [u64; 16] {}
 
 fn set<T: Plain>(socket: BorrowedFd<'_>, level: i32, name: i32, value: T) -> io::Result<()> {
     let len = size_of::<T>() as libc::socklen_t;
@@ -136,6 +138,15 @@ pub fn unsent_bytes(socket: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(bytes as u64)
 }
 
+/// Bytes that the peer of a TCP socket has acknowledged since the connection began: `tcpi_bytes_acked` of `TCP_INFO`
+/// (tcp(7)), since Linux 4.1. Only how it grows means something: the connection's own packets count as a byte.
+pub fn acknowledged_bytes(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    // linux/tcp.h: eight bytes, 24 numbers of 32 bits, two of 64 bits, and then this one. libc declares the structure
+    // only up to what Linux 2.6 knew.
+    let info: [u64; 16] = get(socket, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    Ok(info[15])
+}
+
 /// The congestion control algorithm that the socket uses: `TCP_CONGESTION`.
 pub fn tcp_congestion(socket: BorrowedFd<'_>) -> io::Result<String> {
     Ok(sockopt::tcp_congestion(socket)?)
@@ -184,6 +195,17 @@ mod tests {
         set_send_buffer(socket, 32 * 1024).unwrap();
         assert_eq!(send_buffer(socket).unwrap(), 64 * 1024, "doubled, as socket(7) says");
         assert!(!tcp_congestion(socket).unwrap().is_empty());
+    }
+
+    #[test]
+    fn acknowledged_bytes_grow_by_what_the_peer_has_received() {
+        let (socket, mut peer) = tcp_pair();
+        let before = acknowledged_bytes(socket.as_fd()).unwrap();
+        crate::send::send(socket.as_fd(), &pattern(10_000), false).unwrap();
+        receive(&mut peer, 10_000);
+        while acknowledged_bytes(socket.as_fd()).unwrap() != before + 10_000 {
+            std::thread::sleep(std::time::Duration::from_millis(1)); // a delayed acknowledgement
+        }
     }
 
     #[test]

@@ -36,6 +36,21 @@ pub enum FileKind {
     Other,
 }
 
+impl FileKind {
+    fn of_mode(mode: u32) -> FileKind {
+        match FileType::from_raw_mode(mode) {
+            FileType::RegularFile => FileKind::File,
+            FileType::Directory => FileKind::Directory,
+            FileType::Symlink => FileKind::Symlink,
+            FileType::Fifo => FileKind::Fifo,
+            FileType::Socket => FileKind::Socket,
+            FileType::BlockDevice => FileKind::BlockDevice,
+            FileType::CharacterDevice => FileKind::CharDevice,
+            FileType::Unknown => FileKind::Other,
+        }
+    }
+}
+
 /// Facts about a file at one moment, from its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -64,16 +79,7 @@ impl From<rustix::fs::Stat> for Stat {
     fn from(stat: rustix::fs::Stat) -> Stat {
         let mode = stat.st_mode as u32;
         Stat {
-            kind: match FileType::from_raw_mode(mode) {
-                FileType::RegularFile => FileKind::File,
-                FileType::Directory => FileKind::Directory,
-                FileType::Symlink => FileKind::Symlink,
-                FileType::Fifo => FileKind::Fifo,
-                FileType::Socket => FileKind::Socket,
-                FileType::BlockDevice => FileKind::BlockDevice,
-                FileType::CharacterDevice => FileKind::CharDevice,
-                FileType::Unknown => FileKind::Other,
-            },
+            kind: FileKind::of_mode(mode),
             len: stat.st_size as u64,
             blocks: stat.st_blocks as u64,
             device: stat.st_dev as u64,
@@ -105,6 +111,35 @@ impl From<rustix::fs::Stat> for Stat {
 #[inline]
 pub fn fstat(fd: BorrowedFd<'_>) -> io::Result<Stat> {
     Ok(rustix::fs::fstat(fd)?.into())
+}
+
+/// The same from what the kernel knows already: a file system that lies elsewhere (a network, FUSE) is not asked for
+/// what is true now, so that nobody waits for it. One statx(2) with `AT_STATX_DONT_SYNC`, since Linux 4.11.
+///
+/// ```
+/// use std::{fs::File, os::fd::AsFd};
+/// let file = File::open(std::env::current_exe()?)?;
+/// assert_eq!(sendrail_sys::fstat_cached(file.as_fd())?, sendrail_sys::fstat(file.as_fd())?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[inline]
+pub fn fstat_cached(fd: BorrowedFd<'_>) -> io::Result<Stat> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let statx = rustix::fs::statx(fd, c"", flags, StatxFlags::BASIC_STATS)?;
+    let mode = u32::from(statx.stx_mode);
+    let time =
+        |at: rustix::fs::StatxTimestamp| Timestamp { seconds: at.tv_sec, nanoseconds: at.tv_nsec };
+    Ok(Stat {
+        kind: FileKind::of_mode(mode),
+        len: statx.stx_size,
+        blocks: statx.stx_blocks,
+        device: rustix::fs::makedev(statx.stx_dev_major, statx.stx_dev_minor),
+        inode: statx.stx_ino,
+        links: u64::from(statx.stx_nlink),
+        modified: time(statx.stx_mtime),
+        changed: time(statx.stx_ctime),
+        mode,
+    })
 }
 
 /// Facts about the file that `name` means in `dir`; of a symbolic link itself unless `follow`. One fstatat(2), which
@@ -181,6 +216,10 @@ mod tests {
         let mode = rustix::fs::Mode::RWXU;
         rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), FileType::Fifo, mode, 0).unwrap();
         let dir = File::open(temp.path()).unwrap();
+        let (file, root) = (File::open(at("file")).unwrap(), File::open("/").unwrap());
+        for fd in [file.as_fd(), dir.as_fd(), root.as_fd()] {
+            assert_eq!(fstat_cached(fd).unwrap(), fstat(fd).unwrap());
+        }
         for (name, kind) in [
             (c"file", FileKind::File),
             (c"directory", FileKind::Directory),

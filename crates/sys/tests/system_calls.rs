@@ -9,7 +9,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use sendrail_sys::{
-    Advice, Mapping, OpenFlags, Pipe, ReadFlags, Resolve, ZeroCopySender, limits, sockopt,
+    Advice, Mapping, OpenFlags, Pipe, ReadFlags, ReadRing, Resolve, ZeroCopySender, limits,
+    ring::Read, sockopt,
 };
 
 /// Nothing in this crate calls it, so it marks where one function ends and the next begins.
@@ -81,6 +82,7 @@ fn call_everything() -> Vec<(&'static str, Vec<&'static str>)> {
     let opened = || sendrail_sys::openat2(root, c".", OpenFlags::PATH, Resolve::default());
     let _opened = watch!("openat2", ["openat2"], opened());
     let _also = watch!("openat", ["openat"], sendrail_sys::openat(root, c".", OpenFlags::READ));
+    let _again = watch!("reopen", ["openat"], sendrail_sys::reopen(file, OpenFlags::READ));
     let _ = watch!("fstat", ["fstat"], sendrail_sys::fstat(file));
     let _ = watch!("stat_at", ["newfstatat"], sendrail_sys::stat_at(root, c"dev", true));
     let _ = watch!("direct_alignment", ["statx"], sendrail_sys::direct_alignment(file));
@@ -97,6 +99,22 @@ fn call_everything() -> Vec<(&'static str, Vec<&'static str>)> {
     if let Ok(mut sender) = sender {
         let bytes = bytes::Bytes::from(vec![7; 20_000]);
         let _ = watch!("ZeroCopySender::send", ["sendto"], sender.send(socket, bytes, false));
+    }
+    if ReadRing::new(2, 1 << 16).is_ok() {
+        let made = ["io_uring_setup", "mmap", "mmap", "mmap", "madvise", "io_uring_register"];
+        mark();
+        let mut ring = ReadRing::new(2, 1 << 16).unwrap();
+        mark();
+        expected.push(("ReadRing::new", made.to_vec()));
+        assert_eq!(ring.system_calls() as usize, made.len() - 1, "all but the allocation");
+        let read = Read { buffer: 1, offset: 0, len: 4096 };
+        let _ = watch!("ReadRing::submit", ["io_uring_enter"], ring.submit(file, &[read]));
+        let limit = Duration::from_mins(1);
+        let _ = watch!("ReadRing::wait", ["io_uring_enter"], ring.wait(limit));
+        watch!("ReadRing::completed", [], ring.completed());
+        let dropped = ring.calls_to_drop() as usize;
+        watch!("ReadRing::drop", ["munmap", "munmap", "close", "munmap"], drop(ring));
+        assert_eq!(dropped, 4);
     }
     expected
 }

@@ -14,6 +14,7 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 
 pub use file::FileProbe;
+pub use reason::errno_name;
 
 /// What was found out about the running kernel, for this process.
 ///

@@ -28,7 +28,7 @@ pub(super) fn unavailable(error: &io::Error) -> State {
 
 /// The same with a reason that the caller knows better; the errno's name is added.
 pub(super) fn unavailable_because(errno: i32, why: &str) -> State {
-    let why = match name(errno) {
+    let why = match errno_name(errno) {
         Some(name) => format!("{why} ({name})"),
         None if errno != 0 => format!("{why} (errno {errno})"),
         None => why.to_owned(),
@@ -50,14 +50,14 @@ fn why(errno: i32, error: &io::Error) -> String {
         // The kernel's own words already end in "(os error N)".
         _ => return error.to_string(),
     };
-    match name(errno) {
+    match errno_name(errno) {
         Some(name) => format!("{reason} ({name})"),
         None => reason.to_owned(),
     }
 }
 
-/// The names of the errors above, and of those that the tries give reasons of their own for.
-fn name(errno: i32) -> Option<&'static str> {
+/// The name of an error, of those that a kernel or a file system says no with: `"EOPNOTSUPP"`.
+pub fn errno_name(errno: i32) -> Option<&'static str> {
     Some(match errno {
         libc::ENOSYS => "ENOSYS",
         libc::EPERM => "EPERM",
@@ -71,6 +71,12 @@ fn name(errno: i32) -> Option<&'static str> {
         libc::ENOENT => "ENOENT",
         libc::ENOMEM => "ENOMEM",
         libc::EISDIR => "EISDIR",
+        libc::EXDEV => "EXDEV",
+        libc::EROFS => "EROFS",
+        libc::ETXTBSY => "ETXTBSY",
+        libc::ENOSPC => "ENOSPC",
+        libc::EDQUOT => "EDQUOT",
+        libc::EIO => "EIO",
         _ => return None,
     })
 }
