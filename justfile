@@ -29,6 +29,10 @@ peers:
     cargo install --locked --root target/peers static-web-server@2.44.1
     cargo install --locked --root target/peers miniserve@0.35.0
 
+# Builds nginx with its own asynchronous I/O, for the arena's cold cases, from an archive of its source.
+peer-nginx ARCHIVE:
+    bench/peers/build-nginx {{ARCHIVE}}
+
 # Checks licences, advisories and sources of the dependencies (needs cargo-deny).
 deny:
     cargo deny check

@@ -1,5 +1,6 @@
 //! A run: prepares the ground, takes the cases one after another, and gathers what they report.
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
@@ -9,7 +10,7 @@ use crate::cli::Plan;
 use crate::environment::Environment;
 use crate::interrupt::Interrupt;
 use crate::peer::{Peer, Running};
-use crate::pin::Cores;
+use crate::pin::{Cores, Place};
 use crate::report::{LeftOut, Role, Run, ServerRecord, table};
 use crate::root::Ground;
 use crate::sample::Sample;
@@ -52,8 +53,14 @@ impl<'a> Arena<'a> {
 
     /// A fresh server, stopped when dropped.
     pub(crate) fn start(&self, entrant: &Entrant) -> Result<Running> {
+        self.start_in(entrant, &[])
+    }
+
+    /// The same in these control groups.
+    pub(crate) fn start_in(&self, entrant: &Entrant, groups: &[PathBuf]) -> Result<Running> {
         let peer = entrant.peer.as_ref();
-        peer.start(&self.ground, self.cores, self.interrupt)
+        let place = Place { cores: self.cores, groups };
+        peer.start(&self.ground, place, self.interrupt)
             .with_context(|| format!("starting {}", peer.name()))
     }
 
@@ -123,7 +130,7 @@ pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Run> {
     let mut reservations = plan.reservations();
     reservations.extend(cores.reservation());
     Ok(Run {
-        schema: 2,
+        schema: 3,
         command: namespace::typed_command(),
         started,
         finished: now(),

@@ -15,6 +15,8 @@ use crate::report::{Role, Run};
 
 /// A published figure is a median of at least this many interleaved rounds.
 const PUBLISHABLE_ROUNDS: u32 = 5;
+/// The same where each round of a server takes the better part of a minute, most of which is not the measurement.
+const PUBLISHABLE_COLD_ROUNDS: u32 = 3;
 
 /// The arena: measures Sendrail and its peers on the same work in one run: CPU, latency, memory, system calls.
 ///
@@ -37,7 +39,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS")]
     pub(crate) seconds: Option<f64>,
 
-    /// Only these cases, e.g. 1k-64,10k-64,idle-10000 (see --list)
+    /// Only these cases, e.g. 1k-64,10k-64,idle-10000 (see --list); `cold` is all the cold ones
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) cases: Vec<String>,
 
@@ -49,7 +51,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) peers: Vec<String>,
 
-    /// Where peers built from crates.io are installed (`just peers`); elsewhere they are looked for on the PATH
+    /// Where peers built for the comparison are installed (`just peers`); elsewhere they are looked for on the PATH
     #[arg(long, value_name = "DIRECTORY", default_value = "target/peers/bin")]
     pub(crate) built_peers: PathBuf,
 
@@ -132,9 +134,9 @@ impl TryFrom<Arguments> for Plan {
         let cases = match (arguments.cases.as_slice(), arguments.quick) {
             ([], false) => case::standard(),
             ([], true) => case::quick(),
-            (names, _) => names.iter().map(|name| case::by_name(name)).collect::<Result<_>>()?,
+            (names, _) => case::by_names(names)?,
         };
-        let entrants = entrants(&arguments)?;
+        let entrants = entrants(&arguments, cases.iter().any(|case| case.is_cold()))?;
         let network = if arguments.here {
             Network::here()
         } else {
@@ -156,7 +158,7 @@ impl TryFrom<Arguments> for Plan {
     }
 }
 
-fn entrants(arguments: &Arguments) -> Result<Vec<Entrant>> {
+fn entrants(arguments: &Arguments, cold: bool) -> Result<Vec<Entrant>> {
     let entrant = |role, peer| Entrant { role, peer };
     if arguments.self_check {
         return Ok(vec![
@@ -178,8 +180,14 @@ fn entrants(arguments: &Arguments) -> Result<Vec<Entrant>> {
     if let Some(unknown) = arguments.peers.iter().find(|name| !known.contains(name)) {
         bail!("no peer {unknown:?}; there are {}", known.join(", "));
     }
+    let named = |peer: &dyn Peer| arguments.peers.iter().any(|name| name == peer.name());
+    if let Some(peer) = others.iter().find(|peer| peer.for_cold_files() && named(peer.as_ref()))
+        && !cold
+    {
+        bail!("{} takes part in the cold cases alone", peer.name());
+    }
     let wanted = |peer: &dyn Peer| {
-        arguments.peers.is_empty() || arguments.peers.iter().any(|name| name == peer.name())
+        (cold || !peer.for_cold_files()) && (arguments.peers.is_empty() || named(peer))
     };
     let others = others.into_iter().filter(|peer| wanted(peer.as_ref()));
     entrants.extend(others.map(|peer| entrant(Role::Peer, peer)));
@@ -193,8 +201,10 @@ impl Plan {
     /// Why a run of this plan may not be published; empty when it may.
     pub(crate) fn reservations(&self) -> Vec<String> {
         let mut reservations = self.network.reservations();
-        if self.rounds < PUBLISHABLE_ROUNDS {
-            reservations.push(format!("{} rounds instead of {PUBLISHABLE_ROUNDS}", self.rounds));
+        let cold = self.cases.iter().all(|case| case.is_cold());
+        let least = if cold { PUBLISHABLE_COLD_ROUNDS } else { PUBLISHABLE_ROUNDS };
+        if self.rounds < least {
+            reservations.push(format!("{} rounds instead of {least}", self.rounds));
         }
         if self.seconds < Duration::from_secs(1) {
             reservations.push(format!(
@@ -278,6 +288,15 @@ mod tests {
     }
 
     #[test]
+    fn cold_cases_need_fewer_rounds() {
+        let few = |cases: &str| {
+            let reservations = plan(&["--rounds", "3", "--cases", cases]).unwrap().reservations();
+            reservations.iter().any(|why| why.contains("3 rounds instead of 5"))
+        };
+        assert!(!few("cold-1,crawler") && few("cold-1,1k-64"));
+    }
+
+    #[test]
     fn an_unknown_peer_is_named() {
         let arguments = Arguments::try_parse_from([
             "sendrail-bench",
@@ -289,6 +308,23 @@ mod tests {
         ]);
         let error = Plan::try_from(arguments.unwrap()).err().unwrap();
         assert!(error.to_string().contains("\"thttpd\""), "{error}");
+    }
+
+    #[test]
+    fn settings_for_cold_files_take_part_only_there() {
+        let plan = |cases: &str, peers: &str| {
+            let mut line = vec!["sendrail-bench", "--here", "--server-binary", "/proc/self/exe"];
+            line.extend(["--cases", cases]);
+            if !peers.is_empty() {
+                line.extend(["--peers", peers]);
+            }
+            Plan::try_from(Arguments::try_parse_from(line)?)
+        };
+        let has = |plan: Plan| plan.entrants.iter().any(|entrant| entrant.name() == "nginx-aio");
+        assert!(has(plan("cold-1,1k-64", "").unwrap()) && !has(plan("1k-64", "").unwrap()));
+        assert!(has(plan("cold", "nginx-aio").unwrap()));
+        let error = plan("1k-64", "nginx-aio").err().unwrap();
+        assert!(error.to_string().contains("cold cases alone"), "{error}");
     }
 
     #[test]

@@ -14,7 +14,11 @@ use crate::process::{self, Stat};
 pub(crate) fn of_tree(root: u32) -> io::Result<Duration> {
     let mut sum = Duration::ZERO;
     for pid in process::tree(root)? {
-        sum += of_process(pid)?;
+        match of_process(pid) {
+            Ok(own) => sum += own,
+            Err(_) if pid != root => {} // ended since it was listed
+            Err(error) => return Err(error),
+        }
     }
     Ok(sum)
 }

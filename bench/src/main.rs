@@ -4,8 +4,10 @@
 
 mod arena;
 mod case;
+mod cgroup;
 mod cli;
 mod cpu;
+mod disk;
 mod environment;
 mod floor;
 mod interrupt;
@@ -17,8 +19,10 @@ mod peer;
 mod pin;
 mod process;
 mod report;
+mod residency;
 mod root;
 mod sample;
+mod slow_disk;
 mod spread;
 mod system_calls;
 mod wakeups;

@@ -44,6 +44,14 @@ impl Memory {
     }
 }
 
+/// Has `peak_rss` begin anew from what is resident now (`clear_refs` of proc_pid_clear_refs(5)).
+pub(crate) fn forget_peak(root: u32) -> io::Result<()> {
+    for pid in process::tree(root)? {
+        fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+    }
+    Ok(())
+}
+
 /// Watches a server's PSS from a thread of its own, on the generator's core.
 pub(crate) struct Watch {
     stop: Arc<AtomicBool>,

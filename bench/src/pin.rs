@@ -1,6 +1,7 @@
-//! Which core the servers run on, and which the load generator.
+//! Which core the servers run on, and which the load generator; and the control groups a server is put into.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -31,16 +32,40 @@ impl Cores {
     pub(crate) fn reservation(self) -> Option<String> {
         (self.server == self.generator).then(|| "server and generator share the only core".into())
     }
+}
 
+/// Where a server is started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) cores: Cores,
+    /// Directories of control groups it is put into before it runs: what it touches is charged to them from the first
+    /// page on.
+    pub(crate) groups: &'a [PathBuf],
+}
+
+/// Becomes the rest of the command line, once it is in every group named before `--`.
+const JOIN: &str =
+    r#"while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@""#;
+
+impl Place<'_> {
     /// A command that runs `program` on the server's core: taskset(1) sets the affinity and then becomes the program,
     /// so the process id is the server's own and all it starts inherits the core. setpriv(1) has it end when the harness
     /// does, however that ends (PR_SET_PDEATHSIG, prctl(2)).
     pub(crate) fn server_command(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "--"]);
+        if !self.groups.is_empty() {
+            command.args(["sh", "-c", JOIN, "join"]).args(self.groups).arg("--");
+        }
+        command.args(["taskset", "--cpu-list"]).arg(self.cores.server.to_string()).arg(program);
         command
-            .args(["--pdeathsig", "TERM", "--", "taskset", "--cpu-list"])
-            .arg(self.server.to_string())
-            .arg(program);
-        command
+    }
+}
+
+#[cfg(test)]
+impl Place<'_> {
+    /// On the server's core, in no group of its own.
+    pub(crate) fn on_its_core() -> Place<'static> {
+        Place { cores: Cores::claim().expect("a core to run on"), groups: &[] }
     }
 }

@@ -43,6 +43,14 @@ pub(crate) fn threads(pid: u32) -> io::Result<Vec<u32>> {
     Ok(threads)
 }
 
+/// Bytes that a process has had read from disks, by all its threads (`read_bytes` of proc_pid_io(5)): what came from the
+/// page cache is not in it.
+pub(crate) fn read_from_disk(pid: u32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/io"))?;
+    let value = text.lines().find_map(|line| line.strip_prefix("read_bytes: ")?.parse().ok());
+    value.ok_or_else(|| io::Error::other(format!("/proc/{pid}/io is not understood: {text}")))
+}
+
 /// `root` and all its descendants.
 pub(crate) fn tree(root: u32) -> io::Result<Vec<u32>> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();

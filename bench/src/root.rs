@@ -1,5 +1,7 @@
 //! The document root: files of random bytes on a real file system, in the page cache, and gone afterwards.
 
+mod cold;
+
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +12,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail};
 use rustix::fs::Advice;
 use tempfile::TempDir;
+
+pub(crate) use cold::ColdSet;
 
 /// Memory, or a layer over something else: neither is what files are served from.
 const NOT_REAL: [&str; 4] = ["tmpfs", "ramfs", "overlay", "fuseblk"];

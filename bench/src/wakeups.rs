@@ -28,15 +28,30 @@ fn switches(status: &str) -> Option<u64> {
 mod tests {
     #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn sleeping_is_counted() {
-        let before = of_tree(std::process::id()).unwrap();
-        for _ in 0..20 {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        assert!(of_tree(std::process::id()).unwrap() >= before + 20);
+        // A process of its own, since the threads of other tests end, and their switches with them.
+        let mut child = Command::new("sh")
+            .args(["-c", "while read -r line; do :; done"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let before = of_tree(child.id()).unwrap();
+        let counted = (0..10_000).any(|_| {
+            input.write_all(b"\n").unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+            of_tree(child.id()).unwrap() >= before + 20
+        });
+        drop(input);
+        child.wait().unwrap();
+        assert!(counted);
     }
 
     #[test]

@@ -38,6 +38,6 @@ impl Work for NotModified {
     }
 
     fn bounds(&self) -> Vec<(&'static str, Bound)> {
-        vec![(CPU_PER_REQUEST, Bound { against: Against::Best, at_most: 0.65 })]
+        vec![(CPU_PER_REQUEST, Bound::at_most(Against::Best, 0.65))]
     }
 }

@@ -1,5 +1,5 @@
 //! The servers of one case, running and tried out: whoever does other work, or fails, is left out by name. Only the
-//! subject may not fail.
+//! subject may not fail, but for want of memory, which is a result.
 
 use std::rc::Rc;
 
@@ -7,6 +7,7 @@ use anyhow::{Context, Error, Result};
 
 use super::Work;
 use crate::arena::{Arena, Entrant};
+use crate::cgroup::KilledForMemory;
 use crate::load::trial::{OtherWork, Trial};
 use crate::load::workload::Workload;
 use crate::peer::Running;
@@ -35,6 +36,9 @@ impl<'a> Contest<'a> {
         let documents = work.lay_out(&arena.ground)?;
         let mut contest = Contest { contenders: Vec::new(), left_out: Vec::new() };
         for entrant in arena.entrants() {
+            if entrant.peer.for_cold_files() {
+                continue; // a setting that touches nothing else
+            }
             match enter(arena, work, entrant, &documents) {
                 Ok(contender) => contest.contenders.push(contender),
                 Err(error) => contest.leave_out(entrant.name(), entrant.role, error)?,
@@ -71,15 +75,7 @@ impl<'a> Contest<'a> {
     }
 
     fn leave_out(&mut self, server: &str, role: Role, error: Error) -> Result<()> {
-        if role == Role::Subject {
-            return Err(error).with_context(|| server.to_owned());
-        }
-        let why = match error.downcast_ref::<OtherWork>() {
-            Some(_) => format!("does other work: {error:#}"),
-            None => format!("failed: {error:#}"),
-        };
-        eprintln!("    {server} is left out: {why}");
-        self.left_out.push(LeftOut { server: server.to_owned(), why });
+        self.left_out.push(leave_out(server, role, error)?);
         Ok(())
     }
 
@@ -98,6 +94,21 @@ impl<'a> Contest<'a> {
     pub(super) fn find(&self, name: &str) -> Option<&Contender<'a>> {
         self.contenders.iter().find(|contender| contender.name == name).or(self.contenders.last())
     }
+}
+
+/// Why a server takes part no longer; the error itself where that is not allowed.
+pub(super) fn leave_out(server: &str, role: Role, error: Error) -> Result<LeftOut> {
+    let why = if let Some(killed) = error.downcast_ref::<KilledForMemory>() {
+        killed.to_string()
+    } else if role == Role::Subject {
+        return Err(error).with_context(|| server.to_owned());
+    } else if error.downcast_ref::<OtherWork>().is_some() {
+        format!("does other work: {error:#}")
+    } else {
+        format!("failed: {error:#}")
+    };
+    eprintln!("    {server} is left out: {why}");
+    Ok(LeftOut { server: server.to_owned(), why })
 }
 
 impl Contender<'_> {
@@ -119,4 +130,22 @@ fn enter<'a>(
     Trial::of(server.address, &workload, arena.interrupt)?;
     let (name, role) = (entrant.name().to_owned(), entrant.role);
     Ok(Contender { name, role, entrant, server, workload, system_calls: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn only_the_subject_may_not_fail_but_anybody_may_want_for_memory() {
+        let why = |role, error| leave_out("a", role, error).map(|left| left.why);
+        let killed = || Error::from(KilledForMemory { limit: 512 << 20 }).context("a turn");
+        for role in [Role::Subject, Role::Peer] {
+            assert!(why(role, killed()).is_ok_and(|why| why.contains("killed for memory")));
+        }
+        assert!(why(Role::Subject, anyhow!("fell over")).is_err());
+        assert!(why(Role::Peer, anyhow!("fell over")).is_ok_and(|why| why == "failed: fell over"));
+    }
 }

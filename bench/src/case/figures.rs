@@ -36,20 +36,24 @@ pub(super) fn of_rounds(
     figures
 }
 
-/// The measures of a case that reads something of its own, the first of which leads and has the bounds.
+/// The measures of a case that reads something of its own, the first of which leads; bounds by the key of a measure.
+/// Who has no figure in any round has none.
 pub(super) fn of_own<T>(
     arena: &Arena<'_>,
     taken: &[Taken<T>],
     all: &[T],
     server: fn(&T) -> &str,
-    bounds: &[Bound],
+    bounds: &[(&str, Bound)],
 ) -> Vec<Figure> {
     let servers = arena.servers();
-    let figure = |(number, (measure, of)): (usize, &Taken<T>)| {
-        let bounds = if number == 0 && !arena.plan.self_check { bounds } else { &[] };
-        Figure::of(*measure, &servers, by_server(&servers, all, server, of), bounds)
+    let figure = |(measure, of): &Taken<T>| {
+        let values = by_server(&servers, all, server, of);
+        let own = bounds.iter().filter(|(key, _)| *key == measure.key && !arena.plan.self_check);
+        let own: Vec<Bound> = own.map(|(_, bound)| *bound).collect();
+        Figure::of(*measure, &servers, values, &own)
     };
-    taken.iter().enumerate().map(figure).collect()
+    let figures = taken.iter().map(figure);
+    figures.filter(|figure| figure.rounds.iter().any(|rounds| !rounds.is_empty())).collect()
 }
 
 /// `[server][round]`. Rounds are compared one by one: a figure that some round cannot give is given for none.
@@ -68,7 +72,7 @@ fn by_server<T>(
 
 fn bounds(arena: &Arena<'_>, work: &dyn Work, key: &str) -> Vec<Bound> {
     if arena.plan.self_check {
-        let itself = Bound { against: Against::Itself, at_most: ITSELF };
+        let itself = Bound::at_most(Against::Itself, ITSELF);
         return if key == work.lead() { vec![itself] } else { Vec::new() };
     }
     work.bounds().iter().filter(|(of, _)| *of == key).map(|(_, bound)| *bound).collect()

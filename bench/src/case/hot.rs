@@ -114,7 +114,7 @@ impl Work for Hot {
     fn bounds(&self) -> Vec<(&'static str, Bound)> {
         let name = self.name();
         let bound = |(_, against, at_most): &(&str, Against, f64)| {
-            (self.lead(), Bound { against: *against, at_most: *at_most })
+            (self.lead(), Bound::at_most(*against, *at_most))
         };
         BOUNDS.iter().filter(|(case, _, _)| *case == name).map(bound).collect()
     }

@@ -51,11 +51,12 @@ impl Idling {
     }
 }
 
+const PER_CONNECTION: &str = "rss_anon_per_connection";
+
 const FIGURES: [Taken<Idling>; 6] = [
-    (
-        Measure::less("rss_anon_per_connection", "memory per idle connection", "bytes", 0),
-        |idling| Some(idling.bytes_per_connection()),
-    ),
+    (Measure::less(PER_CONNECTION, "memory per idle connection", "bytes", 0), |idling| {
+        Some(idling.bytes_per_connection())
+    }),
     (Measure::less("rss_anon_idle", "RssAnon in all", "MiB", 2), |idling| {
         Some(mib(idling.idle.rss_anon))
     }),
@@ -132,7 +133,7 @@ impl Case for Idle10000 {
         })?;
         let left_out = contest.left_out();
         let raw = serde_json::to_value(&all).context("writing the samples as JSON")?;
-        let below_nginx = [Bound { against: Against::Server("nginx"), at_most: 1.0 }];
+        let below_nginx = [(PER_CONNECTION, Bound::at_most(Against::Server("nginx"), 1.0))];
         let figures = figures::of_own(arena, &FIGURES, &all, |idling| &idling.server, &below_nginx);
         let samples = all.into_iter().map(|idling| idling.active).collect();
         warnings.extend(warnings::of_rounds(&[Round { samples }]));

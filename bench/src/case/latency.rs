@@ -192,7 +192,7 @@ impl Work for AtRate<'_> {
     }
 
     fn bounds(&self) -> Vec<(&'static str, Bound)> {
-        let below_all = Bound { against: Against::Best, at_most: 1.0 };
+        let below_all = Bound::at_most(Against::Best, 1.0);
         vec![(LATENCY_P99_OF_WINDOWS, below_all), (LATENCY_P99, below_all)]
     }
 }

@@ -1,6 +1,7 @@
 //! The cases: one small file per kind of work. Most describe a [`Work`], which is measured at saturation; those that need
 //! more are a [`Case`] of their own.
 
+mod cold;
 mod conditional;
 mod contest;
 mod figures;
@@ -38,6 +39,11 @@ pub(crate) trait Case {
     fn about(&self) -> String;
 
     fn run(&self, arena: &Arena<'_>) -> Result<CaseReport>;
+
+    /// Whether it is about files that are not in memory: then the peers' settings for those take part.
+    fn is_cold(&self) -> bool {
+        false
+    }
 }
 
 /// Documents, and what is asked of a server that serves them.
@@ -127,6 +133,9 @@ const QUICK: [&str; 8] =
 /// Takes long and shows little beside the others: only by name.
 const ONLY_BY_NAME: [&str; 1] = ["memory-5g-64"];
 
+/// The name of the group of [`cold::NAMES`].
+const COLD: &str = "cold";
+
 pub(crate) fn standard() -> Vec<Box<dyn Case>> {
     let names = STANDARD.iter().filter(|name| !ONLY_BY_NAME.contains(name));
     names.map(|name| by_name(name).expect("a test asks for each by name")).collect()
@@ -144,12 +153,23 @@ pub(crate) fn by_name(name: &str) -> Result<Box<dyn Case>> {
     if let Some(work) = work(name) {
         return Ok(Box::new(saturation::Saturation(work)));
     }
+    if let Some(cold) = cold::Cold::parse(name) {
+        return Ok(Box::new(cold));
+    }
     let others: [Box<dyn Case>; 3] =
         [Box::new(idle::Idle10000), Box::new(slow::SlowReading), Box::new(memory::Memory5g)];
     match others.into_iter().find(|case| case.name() == name) {
         Some(case) => Ok(case),
         None => bail!("no case {name:?}; --list names them"),
     }
+}
+
+/// Cases by their names, in this order; a group's name stands for its members.
+pub(crate) fn by_names(names: &[String]) -> Result<Vec<Box<dyn Case>>> {
+    let members = |name: &String| {
+        if name == COLD { cold::NAMES.map(str::to_owned).to_vec() } else { vec![name.clone()] }
+    };
+    names.iter().flat_map(members).map(|name| by_name(&name)).collect()
 }
 
 /// Work by its name; a size without a number of connections has 64 of them.
@@ -174,8 +194,13 @@ pub(crate) fn print_names() {
         let remark = if ONLY_BY_NAME.contains(&name) { " (only by name)" } else { "" };
         println!("{name:16} {}{remark}", case.about());
     }
+    for name in cold::NAMES {
+        let case = by_name(name).expect("a test asks for each by name");
+        println!("{name:16} {} (only by name, or as {COLD})", case.about());
+    }
     println!("\nand {} at any number of connections, e.g. 100k-8;", hot::sizes().join(", "));
-    println!("and latency-CASE for the latency of any work at a fixed rate, e.g. latency-100k-8");
+    println!("and latency-CASE for the latency of any work at a fixed rate, e.g. latency-100k-8;");
+    println!("and cold-COUNTxSIZE-CONNECTIONS, e.g. cold-16x256m-4, and crawler-COUNT");
 }
 
 #[cfg(test)]
@@ -184,13 +209,22 @@ mod tests {
 
     #[test]
     fn every_case_answers_to_its_name() {
-        for name in STANDARD.iter().chain(&QUICK) {
+        for name in STANDARD.iter().chain(&QUICK).chain(&cold::NAMES) {
             assert_eq!(by_name(name).map(|case| case.name()).ok().as_deref(), Some(*name));
         }
         assert!(by_name("latency-100k-8").is_ok() && by_name("100k-8").is_ok());
         for name in ["", "latency-", "latency-idle-10000", "1k-0", "tea"] {
             assert!(by_name(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_group_stands_for_its_members() {
+        let names: Vec<String> = ["1k-64", "cold", "web"].map(String::from).to_vec();
+        let found: Vec<String> =
+            by_names(&names).ok().into_iter().flatten().map(|case| case.name()).collect();
+        assert_eq!(found.len(), 2 + cold::NAMES.len());
+        assert_eq!((found[1].as_str(), found[found.len() - 1].as_str()), ("cold-1", "web"));
     }
 
     #[test]

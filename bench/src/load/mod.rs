@@ -3,8 +3,9 @@
 //! Closed loop (`run`, `window`): each connection asks, reads the whole answer, and asks again. Open loop (`offer`):
 //! requests fall due at a fixed mean rate whatever the server does, and their latency counts from that moment.
 
+pub(crate) mod beside;
 mod connection;
-mod open;
+pub(crate) mod open;
 mod response;
 pub(crate) mod slow;
 pub(crate) mod trial;
@@ -33,7 +34,7 @@ const BATCH: usize = 128;
 /// How often a waiting generator looks up for a signal.
 const GLANCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 const NOT_AT_ALL: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-/// Nothing at all arriving for so long is a failure of the server.
+/// Nothing at all arriving for so long is a failure of the server, where nothing else is said.
 const STALLED: Duration = Duration::from_secs(10);
 /// Longer than this no stretch may last beyond its `length`, however slowly bytes still arrive.
 const LONGEST: Duration = Duration::from_mins(10);
@@ -47,6 +48,8 @@ pub(crate) struct Load<'a> {
     events: Vec<epoll::Event>,
     interrupt: &'a Interrupt,
     sleeps: bool,
+    acknowledges_at_once: bool,
+    patience: Duration,
 }
 
 /// What was done in one stretch of load.
@@ -128,6 +131,8 @@ impl<'a> Load<'a> {
             events: Vec::with_capacity(512),
             interrupt,
             sleeps: true,
+            acknowledges_at_once: false,
+            patience: STALLED,
         };
         load.connect(address, connections)?;
         Ok(load)
@@ -137,6 +142,21 @@ impl<'a> Load<'a> {
     /// loopback that is a part of the server's CPU time; a client across a network never costs it.
     pub(crate) fn spin(&mut self) {
         self.sleeps = false;
+    }
+
+    /// From now on asks for this instead; every answer must be complete.
+    pub(crate) fn turn_to(&mut self, workload: &Workload) {
+        self.workload = workload.clone();
+    }
+
+    /// From now on nothing at all may arrive for so long.
+    pub(crate) fn wait_at_most(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// From now on leaves no answer waiting for an acknowledgement.
+    pub(crate) fn acknowledge_at_once(&mut self) {
+        self.acknowledges_at_once = true;
     }
 
     fn connect(&mut self, address: SocketAddr, count: usize) -> Result<()> {
@@ -181,8 +201,9 @@ impl<'a> Load<'a> {
             let mut work = Work::nothing();
             let (started, generator) = (Instant::now(), cpu::of_this_thread());
             let mut last_event = started;
+            let mut left = u64::MAX;
             while started.elapsed() < length {
-                load.turn(true, &mut work, &mut free, &mut last_event)?;
+                load.turn(&mut left, &mut work, &mut free, &mut last_event)?;
             }
             work.wall = started.elapsed();
             work.generator = cpu::of_this_thread().saturating_sub(generator);
@@ -205,7 +226,11 @@ impl<'a> Load<'a> {
     fn ask(&mut self, connection: usize, since: Instant) -> Result<()> {
         let number = self.workload.next();
         let exchange = &self.workload.exchanges[number as usize];
-        self.connections[connection].ask(number, exchange, since)
+        self.connections[connection].ask(number, exchange, since)?;
+        if self.acknowledges_at_once {
+            self.connections[connection].acknowledge_at_once()?;
+        }
+        Ok(())
     }
 
     fn drive(&mut self, which: std::ops::Range<usize>, length: Duration) -> Result<Work> {
@@ -217,7 +242,8 @@ impl<'a> Load<'a> {
         let mut last_event = started;
         while free.len() < busy {
             let elapsed = started.elapsed();
-            self.turn(elapsed < length, &mut work, &mut free, &mut last_event)
+            let mut left = if elapsed < length { u64::MAX } else { 0 };
+            self.turn(&mut left, &mut work, &mut free, &mut last_event)
                 .with_context(|| format!("{} answers outstanding", busy - free.len()))?;
             if elapsed > length + LONGEST {
                 bail!("{} answers are still outstanding after {elapsed:?}", busy - free.len());
@@ -228,11 +254,11 @@ impl<'a> Load<'a> {
         Ok(work)
     }
 
-    /// Takes in what has arrived. A connection whose answer is complete asks again at once if `asking`, else it is
-    /// `free`.
+    /// Takes in what has arrived. A connection whose answer is complete asks again at once while there is something `left`
+    /// to be asked for, else it is `free`.
     fn turn(
         &mut self,
-        asking: bool,
+        left: &mut u64,
         work: &mut Work,
         free: &mut VecDeque<usize>,
         last_event: &mut Instant,
@@ -243,8 +269,8 @@ impl<'a> Load<'a> {
         if self.events.is_empty() {
             let now = Instant::now();
             work.spun += before.map_or(Duration::ZERO, |before| now - before);
-            if now - *last_event > STALLED {
-                bail!("nothing arrived for {STALLED:?}");
+            if now - *last_event > self.patience {
+                bail!("nothing arrived for {:?}", self.patience);
             }
             return Ok(());
         }
@@ -261,11 +287,14 @@ impl<'a> Load<'a> {
             now = Instant::now();
             if progress.complete {
                 work.completed(self.connections[number].since, now);
-                if asking {
+                if *left > 0 {
+                    *left -= 1;
                     self.ask(number, now)?;
                 } else {
                     free.push_back(number);
                 }
+            } else if self.acknowledges_at_once && progress.bytes > 0 {
+                self.connections[number].acknowledge_at_once()?;
             }
         }
         *last_event = now;

@@ -42,45 +42,84 @@ impl Load<'_> {
 
     fn offer_spinning(&mut self, rate: f64, length: Duration) -> Result<Offered> {
         self.workload.rewind();
-        let mut arrivals = Arrivals::new(rate);
-        let mut offered = Offered { work: Work::nothing(), due: 0, given_up: 0, longest_queue: 0 };
-        let mut free: VecDeque<usize> = (0..self.connections.len()).collect();
-        let mut queue: VecDeque<Instant> = VecDeque::new();
-        let (started, generator) = (Instant::now(), cpu::of_this_thread());
-        offered.work.windows = Windows::from(started);
-        let mut last_event = started;
-        let mut next = started + arrivals.gap();
-        loop {
-            let now = Instant::now();
-            while next <= now && next - started < length {
-                offered.due += 1;
-                if queue.len() < BACKLOG {
-                    queue.push_back(next);
-                } else {
-                    offered.given_up += 1;
-                }
-                next += arrivals.gap();
-            }
-            while let (Some(&connection), Some(&since)) = (free.front(), queue.front()) {
-                free.pop_front();
-                queue.pop_front();
-                self.ask(connection, since)?;
-            }
-            offered.longest_queue = offered.longest_queue.max(queue.len());
-            if free.len() == self.connections.len() {
-                if next - started >= length {
-                    break;
-                }
-                last_event = now; // silence that nobody has broken
-            }
-            self.turn(false, &mut offered.work, &mut free, &mut last_event)?;
-            if now - started > length * 10 + Duration::from_secs(10) {
-                bail!("{} requests are still waiting to be sent", queue.len());
+        let mut offering = Offering::start(self, rate);
+        while offering.turn(self, |elapsed| elapsed < length)? {
+            let so_far = offering.started.elapsed();
+            if so_far > length * 10 + Duration::from_secs(10) {
+                bail!("{} requests are still waiting to be sent", offering.queue.len());
             }
         }
-        offered.work.wall = started.elapsed();
-        offered.work.generator = cpu::of_this_thread().saturating_sub(generator);
-        Ok(offered)
+        Ok(offering.finish())
+    }
+}
+
+/// An open-loop stretch under way.
+pub(super) struct Offering {
+    arrivals: Arrivals,
+    offered: Offered,
+    free: VecDeque<usize>,
+    queue: VecDeque<Instant>,
+    pub(super) started: Instant,
+    generator: Duration,
+    last_event: Instant,
+    next: Instant,
+}
+
+impl Offering {
+    pub(super) fn start(load: &Load<'_>, rate: f64) -> Offering {
+        let mut arrivals = Arrivals::new(rate);
+        let mut offered = Offered { work: Work::nothing(), due: 0, given_up: 0, longest_queue: 0 };
+        let (started, generator) = (Instant::now(), cpu::of_this_thread());
+        offered.work.windows = Windows::from(started);
+        Offering {
+            offered,
+            free: (0..load.connections.len()).collect(),
+            queue: VecDeque::new(),
+            started,
+            generator,
+            last_event: started,
+            next: started + arrivals.gap(),
+            arrivals,
+        }
+    }
+
+    /// Asks for what has fallen due, as long as requests of that moment still `count`, and takes in what has arrived.
+    /// False when everything is answered and nothing more will be asked for.
+    pub(super) fn turn(
+        &mut self,
+        load: &mut Load<'_>,
+        counts: impl Fn(Duration) -> bool,
+    ) -> Result<bool> {
+        let now = Instant::now();
+        while self.next <= now && counts(self.next - self.started) {
+            self.offered.due += 1;
+            if self.queue.len() < BACKLOG {
+                self.queue.push_back(self.next);
+            } else {
+                self.offered.given_up += 1;
+            }
+            self.next += self.arrivals.gap();
+        }
+        while let (Some(&connection), Some(&since)) = (self.free.front(), self.queue.front()) {
+            self.free.pop_front();
+            self.queue.pop_front();
+            load.ask(connection, since)?;
+        }
+        self.offered.longest_queue = self.offered.longest_queue.max(self.queue.len());
+        if self.free.len() == load.connections.len() {
+            if !counts(self.next - self.started) {
+                return Ok(false);
+            }
+            self.last_event = now; // silence that nobody has broken
+        }
+        load.turn(&mut 0, &mut self.offered.work, &mut self.free, &mut self.last_event)?;
+        Ok(true)
+    }
+
+    pub(super) fn finish(mut self) -> Offered {
+        self.offered.work.wall = self.started.elapsed();
+        self.offered.work.generator = cpu::of_this_thread().saturating_sub(self.generator);
+        self.offered
     }
 }
 

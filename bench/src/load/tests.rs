@@ -9,6 +9,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
+use super::beside::Until;
 use super::trial::{OtherWork, Trial};
 use super::workload::Exchange;
 use super::*;
@@ -154,6 +155,44 @@ fn what_waits_for_a_connection_has_waited_since_it_was_due() {
     // The last of them has waited for all before it: a closed loop would report 20 ms for each.
     let longest = Duration::from_nanos(offered.work.latency.max());
     assert!(longest >= Duration::from_millis(20) * offered.due as u32 / 2, "{longest:?}");
+}
+
+#[test]
+fn a_workload_is_worked_through_so_many_times() {
+    let interrupt = Interrupt::default();
+    let (_directory, document) = document(100);
+    let address = serve(vec![answer(&document)], usize::MAX);
+    let seven = Workload::ordered(vec![Exchange::whole(&document, "")], vec![0; 7]);
+    for connections in [1, 3, 30] {
+        let mut load = Load::open_silent(address, &seven, connections, &interrupt).unwrap();
+        assert_eq!(load.work_through(3).unwrap().requests, 21);
+        assert_eq!(load.work_through(1).unwrap().requests, 7, "all connections are idle again");
+    }
+}
+
+#[test]
+fn hot_requests_go_on_until_the_cold_ones_are_done() {
+    let interrupt = Interrupt::default();
+    let (_directory, small) = document(100);
+    let (_other, large) = document(3_000_000);
+    let hot = serve(vec![answer(&small)], usize::MAX);
+    let mut load = Load::open(hot, &whole(&small), 2, &interrupt).unwrap();
+    // One answer in 3,000 pieces, so that some hot requests fall due meanwhile.
+    let cold = serve(vec![answer(&large)], 1000);
+    let cold = || {
+        let nine = Workload::ordered(vec![Exchange::whole(&large, "")], vec![0; 9]);
+        Load::open_silent(cold, &nine, 2, &interrupt).unwrap()
+    };
+    let both = load.offer_beside(2000.0, cold(), Until::Done).unwrap();
+    assert_eq!((both.cold.requests, both.cold.body_bytes), (9, 27_000_000));
+    assert_eq!(both.by_second.iter().sum::<u64>(), 27_000_000);
+    assert_eq!(both.hot.work.requests, both.hot.due);
+    assert!(both.hot.due > 0 && both.hot.work.wall >= both.cold.wall);
+
+    let length = Duration::from_millis(100);
+    let both = load.offer_beside(1000.0, cold(), Until::After(length)).unwrap();
+    assert!((50..200).contains(&both.hot.due), "{}", both.hot.due); // 100 in the mean
+    assert!(both.cold.wall <= both.hot.work.wall);
 }
 
 #[test]

@@ -131,6 +131,11 @@ impl Workload {
         Workload { exchanges, order, next: 0 }
     }
 
+    /// Requests before the order begins again.
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     /// The number of the exchange whose turn it is.
     pub(crate) fn next(&mut self) -> u32 {
         let number = self.order[self.next];

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::{Configuration, Peer, Running, program, template::Site, version_line};
 use crate::interrupt::Interrupt;
-use crate::pin::Cores;
+use crate::pin::Place;
 use crate::root::Ground;
 
 const TEMPLATE: &str = include_str!("../../peers/httpd.conf");
@@ -34,9 +34,9 @@ impl Peer for Apache {
         Some(Configuration { file: "bench/peers/httpd.conf", text: TEMPLATE.into() })
     }
 
-    fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
+    fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running> {
         let site = Site::prepare(ground, self.name(), "httpd.conf", TEMPLATE)?;
-        let mut command = cores.server_command(program::find("apache2", None)?);
+        let mut command = place.server_command(program::find("apache2", None)?);
         command.args(["-D", "FOREGROUND", "-f"]).arg(&site.configuration);
         site.run(command, interrupt)
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Configuration, Peer, Running, program, template::Site, version_line};
 use crate::interrupt::Interrupt;
-use crate::pin::Cores;
+use crate::pin::Place;
 use crate::root::Ground;
 
 const TEMPLATE: &str = include_str!("../../peers/Caddyfile");
@@ -26,9 +26,9 @@ impl Peer for Caddy {
         Some(Configuration { file: "bench/peers/Caddyfile", text: TEMPLATE.into() })
     }
 
-    fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
+    fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running> {
         let site = Site::prepare(ground, self.name(), "Caddyfile", TEMPLATE)?;
-        let mut command = cores.server_command(program::find("caddy", None)?);
+        let mut command = place.server_command(program::find("caddy", None)?);
         command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&site.configuration);
         // One thread runs Go code at a time, as one worker does.
         command.env("GOMAXPROCS", "1");

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::{Configuration, Peer, Running, sendrail::address_in};
 use crate::interrupt::Interrupt;
-use crate::pin::Cores;
+use crate::pin::Place;
 use crate::root::Ground;
 
 #[derive(Debug)]
@@ -26,10 +26,10 @@ impl Peer for Floor {
         None
     }
 
-    fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
+    fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running> {
         let log = ground.state(self.name())?.join("output.log");
         let binary = std::env::current_exe().context("finding this binary")?;
-        let mut command = cores.server_command(&binary);
+        let mut command = place.server_command(&binary);
         command.arg("--serve-floor").arg(ground.root());
         let (child, command) = Running::spawn(command, &log)?;
         let address = |log: &Path| address_in(&fs::read_to_string(log).ok()?);

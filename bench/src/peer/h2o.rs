@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Configuration, Peer, Running, program, template::Site, version_line};
 use crate::interrupt::Interrupt;
-use crate::pin::Cores;
+use crate::pin::Place;
 use crate::root::Ground;
 
 const TEMPLATE: &str = include_str!("../../peers/h2o.conf");
@@ -25,9 +25,9 @@ impl Peer for H2o {
         Some(Configuration { file: "bench/peers/h2o.conf", text: TEMPLATE.into() })
     }
 
-    fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
+    fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running> {
         let site = Site::prepare(ground, self.name(), "h2o.conf", TEMPLATE)?;
-        let mut command = cores.server_command(program::find("h2o", None)?);
+        let mut command = place.server_command(program::find("h2o", None)?);
         // Its default mode, "worker", stays in the foreground as one process.
         command.arg("--conf").arg(&site.configuration);
         site.run(command, interrupt)

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Configuration, Peer, Running, program, template::Site, version_line};
 use crate::interrupt::Interrupt;
-use crate::pin::Cores;
+use crate::pin::Place;
 use crate::root::Ground;
 
 const TEMPLATE: &str = include_str!("../../peers/lighttpd.conf");
@@ -25,9 +25,9 @@ impl Peer for Lighttpd {
         Some(Configuration { file: "bench/peers/lighttpd.conf", text: TEMPLATE.into() })
     }
 
-    fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
+    fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running> {
         let site = Site::prepare(ground, self.name(), "lighttpd.conf", TEMPLATE)?;
-        let mut command = cores.server_command(program::find("lighttpd", None)?);
+        let mut command = place.server_command(program::find("lighttpd", None)?);
         command.arg("-D").arg("-f").arg(&site.configuration); // -D: in the foreground
         site.run(command, interrupt)
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{Configuration, Peer, Running, program, template, version_line};
 use crate::interrupt::Interrupt;
-use crate::pin::Cores;
+use crate::pin::Place;
 use crate::root::Ground;
 
 const TEMPLATE: &str = include_str!("../../peers/miniserve.options");
@@ -40,9 +40,9 @@ impl Peer for Miniserve {
         Some(Configuration { file: "bench/peers/miniserve.options", text: TEMPLATE.into() })
     }
 
-    fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
+    fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running> {
         let site = template::Site::prepare(ground, self.name(), "miniserve.options", TEMPLATE)?;
-        let mut command = cores.server_command(self.program()?);
+        let mut command = place.server_command(self.program()?);
         // Words are separated first and filled in afterwards: a path may contain spaces.
         command.args(
             words(TEMPLATE)

@@ -27,7 +27,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
 
 use crate::interrupt::Interrupt;
-use crate::pin::Cores;
+use crate::pin::Place;
 use crate::root::Ground;
 
 use apache::Apache;
@@ -54,16 +54,25 @@ pub(crate) trait Peer {
     /// Where its configuration is written down, and what it says, if there is any.
     fn configuration(&self) -> Option<Configuration>;
 
+    /// Whether it differs from another peer only in how it reads files that are not in memory, so that it takes part in
+    /// the cold cases alone.
+    fn for_cold_files(&self) -> bool {
+        false
+    }
+
     /// Starts it on a port of its own and returns when it answers.
-    fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running>;
+    fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running>;
 }
 
-/// Every other server there is a configuration for, installed or not; those from crates.io are looked for in `built`
-/// before PATH.
+/// Every other server there is a configuration for, installed or not; those that are built for the comparison are looked
+/// for in `built` before PATH.
 pub(crate) fn others(built: &Path) -> Vec<Box<dyn Peer>> {
     vec![
         Box::new(Nginx::named("nginx")),
         Box::new(Nginx::copying()),
+        Box::new(Nginx::threads()),
+        Box::new(Nginx::direct()),
+        Box::new(Nginx::kernel_aio(built)),
         Box::new(H2o),
         Box::new(Lighttpd),
         Box::new(Caddy),
@@ -214,6 +223,9 @@ mod tests {
             [
                 "nginx",
                 "nginx-copy",
+                "nginx-aio",
+                "nginx-directio",
+                "nginx-libaio",
                 "h2o",
                 "lighttpd",
                 "caddy",

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use super::{Configuration, Peer, Running, version_line};
 use crate::interrupt::Interrupt;
-use crate::pin::Cores;
+use crate::pin::Place;
 use crate::root::Ground;
 
 /// Beyond the defaults only what nginx's configuration says too: room for 10,000 idle connections that may stay idle.
@@ -58,9 +58,9 @@ impl Peer for Sendrail {
         None // its command line says all
     }
 
-    fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
+    fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running> {
         let log = ground.state(self.name())?.join("output.log");
-        let mut command = cores.server_command(&self.binary);
+        let mut command = place.server_command(&self.binary);
         command.arg("serve").arg(ground.root()).args(OPTIONS).args(&self.further);
         let (child, command) = Running::spawn(command, &log)?;
         Running::when_ready(child, command, &log, interrupt, || printed_address(&log))

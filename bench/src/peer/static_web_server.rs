@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::{Configuration, Peer, Running, program, template::Site, version_line};
 use crate::interrupt::Interrupt;
-use crate::pin::Cores;
+use crate::pin::Place;
 use crate::root::Ground;
 
 const TEMPLATE: &str = include_str!("../../peers/static-web-server.toml");
@@ -48,13 +48,13 @@ impl Peer for StaticWebServer {
         Some(Configuration { file: "bench/peers/static-web-server.toml", text: TEMPLATE.into() })
     }
 
-    fn start(&self, ground: &Ground, cores: Cores, interrupt: &Interrupt) -> Result<Running> {
+    fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running> {
         let site = Site::prepare(ground, self.name(), "static-web-server.toml", TEMPLATE)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("binding a socket")?;
         let address = listener.local_addr().context("asking for the port of a socket")?;
         // A second listen(2) only changes the backlog.
         rustix::net::listen(&listener, BACKLOG).context("making the backlog of a socket longer")?;
-        let mut command = cores.server_command(self.program()?);
+        let mut command = place.server_command(self.program()?);
         command.arg("--config-file").arg(&site.configuration);
         // sd_listen_fds(3): how many sockets were passed; the second name says that the first is standard input.
         command.env("LISTEN_FDS", "1").env("LISTEN_FDS_FIRST_FD", "0");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::Peer;
 use crate::interrupt::Interrupt;
-use crate::pin::Cores;
+use crate::pin::Place;
 use crate::root::Ground;
 
 /// Where servers built for the comparison are.
@@ -36,7 +36,7 @@ pub(super) fn starts_answers_and_stops(peer: &dyn Peer) {
     let path = ground.root().join("1k.bin");
     fs::write(&path, &bytes).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap(); // whatever the umask
-    let server = peer.start(&ground, Cores::claim().unwrap(), &Interrupt::default()).unwrap();
+    let server = peer.start(&ground, Place::on_its_core(), &Interrupt::default()).unwrap();
 
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

@@ -72,8 +72,48 @@ pub(crate) struct Best {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Bound {
     pub(crate) against: Against,
-    /// A share, or for `Value` the figure itself.
-    pub(crate) at_most: f64,
+    #[serde(flatten)]
+    pub(crate) limit: Limit,
+}
+
+/// A share, or for `Value` the figure itself.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Bound {
+    pub(crate) const fn at_most(against: Against, limit: f64) -> Bound {
+        Bound { against, limit: Limit::AtMost(limit) }
+    }
+
+    pub(crate) const fn at_least(against: Against, limit: f64) -> Bound {
+        Bound { against, limit: Limit::AtLeast(limit) }
+    }
+}
+
+impl Limit {
+    pub(crate) fn value(self) -> f64 {
+        match self {
+            Limit::AtMost(value) | Limit::AtLeast(value) => value,
+        }
+    }
+
+    pub(crate) fn sign(self) -> char {
+        match self {
+            Limit::AtMost(_) => '≤',
+            Limit::AtLeast(_) => '≥',
+        }
+    }
+
+    fn allows(self, found: f64) -> bool {
+        match self {
+            Limit::AtMost(most) => found <= most,
+            Limit::AtLeast(least) => found >= least,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -85,7 +125,7 @@ pub(crate) enum Against {
     Best,
     /// The figure, in its unit.
     Value,
-    /// For a self-check, the same against the same: the ratio is 1, give or take `at_most`.
+    /// For a self-check, the same against the same: the ratio is 1, give or take the limit.
     Itself,
 }
 
@@ -154,8 +194,8 @@ impl Figure {
             Against::Itself => self.ratios.get(1).copied()??.median,
         };
         let met = match bound.against {
-            Against::Itself => (found - 1.0).abs() <= bound.at_most,
-            _ => found <= bound.at_most,
+            Against::Itself => (found - 1.0).abs() <= bound.limit.value(),
+            _ => bound.limit.allows(found),
         };
         Some(Verdict { bound, found, met })
     }
@@ -207,9 +247,11 @@ mod tests {
 
     #[test]
     fn bounds_are_inclusive_and_only_judged_where_there_is_a_figure() {
-        let bound = |against, at_most| Bound { against, at_most };
         let met = |rounds, against, at_most| {
-            figure(rounds, &[bound(against, at_most)]).verdicts.first().map(|verdict| verdict.met)
+            figure(rounds, &[Bound::at_most(against, at_most)])
+                .verdicts
+                .first()
+                .map(|verdict| verdict.met)
         };
         let rounds: [&[f64]; 4] = [&[6.5], &[10.0], &[8.0], &[1.0]];
         assert_eq!(met(rounds, Against::Server("nginx"), 0.65), Some(true));
@@ -220,6 +262,17 @@ mod tests {
         assert_eq!(met(rounds, Against::Itself, 0.3), Some(false));
         assert_eq!(met(rounds, Against::Server("absent"), 1.0), None);
         assert_eq!(met([&[6.5], &[], &[], &[1.0]], Against::Best, 1.0), None);
+    }
+
+    #[test]
+    fn some_demands_are_at_least() {
+        let met = |least| {
+            let bound = Bound::at_least(Against::Value, least);
+            figure([&[6.5], &[], &[], &[]], &[bound]).verdicts[0].met
+        };
+        assert!(met(6.5) && !met(6.6));
+        let json = serde_json::to_value(Bound::at_least(Against::Best, 0.9)).unwrap();
+        assert_eq!(json, serde_json::json!({ "against": "best", "at_least": 0.9 }));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::environment::Environment;
 use crate::peer::Configuration;
 
-pub(crate) use figure::{Against, Better, Bound, Figure, Measure, Verdict};
+pub(crate) use figure::{Against, Better, Bound, Figure, Limit, Measure, Verdict};
 
 /// Everything: raw.json is this.
 #[derive(Debug, Serialize)]
@@ -83,6 +83,8 @@ pub(crate) enum Chapter {
     Latency,
     /// Many idle connections, slow readers, memory.
     Crowd,
+    /// Files that nobody has read yet, beside a hot set, in little memory.
+    Cold,
 }
 
 impl Chapter {
@@ -93,6 +95,7 @@ impl Chapter {
             Chapter::Requests => "Ranges, conditions, codings",
             Chapter::Latency => "Latency at a fixed offered rate",
             Chapter::Crowd => "Crowds: idle connections, slow readers, memory",
+            Chapter::Cold => "Cold files beside a hot set",
         }
     }
 }

@@ -4,7 +4,7 @@
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_BORDERS_ONLY};
 use comfy_table::{CellAlignment, Table};
 
-use super::{Against, CaseReport, Figure, Role, Run, ServerRecord};
+use super::{Against, Bound, CaseReport, Figure, Role, Run, ServerRecord};
 
 /// Where a table is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub(super) fn overview(run: &Run, style: Style) -> Option<String> {
 /// What was demanded, and what was found.
 pub(super) fn verdicts(run: &Run, style: Style) -> Option<String> {
     let mut table = styled(style);
-    table.set_header(["case", "figure", "against", "at most", "found", "rounds", ""]);
+    table.set_header(["case", "figure", "against", "demanded", "found", "rounds", ""]);
     for (case, figure, verdict) in run.verdicts() {
         let best = figure.best.as_ref();
         let (against, ratio) = match verdict.bound.against {
@@ -94,13 +94,20 @@ pub(super) fn verdicts(run: &Run, style: Style) -> Option<String> {
             case.name.clone(),
             figure.measure.name.to_owned(),
             against,
-            format!("{:.2}", verdict.bound.at_most),
+            demanded(verdict.bound),
             format!("{:.3}", verdict.found),
             rounds.unwrap_or_default(),
             if verdict.met { "met" } else { "MISSED" }.to_owned(),
         ]);
     }
     run.verdicts().next().map(|_| table.to_string())
+}
+
+fn demanded(bound: Bound) -> String {
+    match bound.against {
+        Against::Itself => format!("{:.2}", bound.limit.value()),
+        _ => format!("{} {:.2}", bound.limit.sign(), bound.limit.value()),
+    }
 }
 
 fn styled(style: Style) -> Table {

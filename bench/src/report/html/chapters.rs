@@ -9,8 +9,14 @@ use super::tables::{absent, doubts, of_figures};
 use super::{hot, number};
 use crate::report::{Better, CaseReport, Chapter, Figure, Run};
 
-const CHAPTERS: [Chapter; 5] =
-    [Chapter::Hot, Chapter::Mix, Chapter::Requests, Chapter::Latency, Chapter::Crowd];
+const CHAPTERS: [Chapter; 6] = [
+    Chapter::Hot,
+    Chapter::Mix,
+    Chapter::Requests,
+    Chapter::Latency,
+    Chapter::Crowd,
+    Chapter::Cold,
+];
 
 /// All chapters that have cases.
 pub(super) fn sections(run: &Run, lineup: &Lineup<'_>) -> Markup {
@@ -26,6 +32,14 @@ pub(super) fn sections(run: &Run, lineup: &Lineup<'_>) -> Markup {
                             "Requests come at a fixed rate, whether or not the server keeps up, and the clock of each "
                             "starts when it was due. The dots are, from small to large, the latency of half of the "
                             "requests, of all but 1 in 100 and of all but 1 in 1000."
+                        }
+                    }
+                    @if chapter == Chapter::Cold {
+                        p {
+                            "Each server has a control group with room for what is hot, not for what is cold. Hot files are "
+                            "asked for at a fixed rate, first alone (the control), then beside downloads of files that nobody "
+                            "has read yet. What is hot should neither wait nor be thrown out, and what is cold should come as "
+                            "fast as the disk, for little CPU time."
                         }
                     }
                     div.cards { @for case in &cases { (cards(case, lineup)) } }
@@ -61,10 +75,15 @@ fn anchor(chapter: Chapter) -> &'static str {
         Chapter::Requests => "requests",
         Chapter::Latency => "latency",
         Chapter::Crowd => "crowd",
+        Chapter::Cold => "cold",
     }
 }
 
-/// The case's percentiles, if it has some, and its first figure where they do not show it.
+/// What a cold case is about beside its first figure: neither is of use without the others.
+const COLD: [&str; 4] =
+    ["hot_resident_after", "hot_p99", "cpu_per_cold_gib", "cold_gib_per_second"];
+
+/// The case's percentiles, if it has some, and its first figures where they do not show them.
 fn cards(case: &CaseReport, lineup: &Lineup<'_>) -> Markup {
     // Where the generator waits for answers, latency is but the inverse of the rate.
     let percentiles = match case.chapter {
@@ -77,8 +96,12 @@ fn cards(case: &CaseReport, lineup: &Lineup<'_>) -> Markup {
         .map(|figure| figure.measure.key)
         .collect();
     let first = case.figures.first().filter(|figure| !shown.contains(&figure.measure.key));
+    let of_cold = case
+        .figures
+        .iter()
+        .filter(|figure| case.chapter == Chapter::Cold && COLD.contains(&figure.measure.key));
     html! {
-        @if let Some(figure) = first {
+        @for figure in first.into_iter().chain(of_cold) {
             (card(case, &of_figure(figure), &bars::plot(lineup, &case.name, figure), &[figure], lineup))
         }
         @for found in &percentiles {

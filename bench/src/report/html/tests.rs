@@ -263,18 +263,25 @@ fn the_floor_is_never_the_best() {
 fn every_kind_of_demand_can_be_shown() {
     let mut run = fixture::run();
     let bounds = [
-        Bound { against: Against::Server("nginx"), at_most: 0.9 },
-        Bound { against: Against::Best, at_most: 0.9 },
-        Bound { against: Against::Value, at_most: 9.0 },
-        Bound { against: Against::Itself, at_most: 0.1 },
+        Bound::at_most(Against::Server("nginx"), 0.9),
+        Bound::at_most(Against::Best, 0.9),
+        Bound::at_most(Against::Value, 9.0),
+        Bound::at_most(Against::Itself, 0.1),
+        Bound::at_least(Against::Value, 7.0),
     ];
     run.cases.truncate(1);
     run.cases[0].figures =
         vec![fixture::figure(fixture::CPU, &bounds, |server| Some(8.0 + server as f64))];
     let words = Page::of(&run).words();
-    for expected in
-        ["0.90 ×", "the best: nginx", "9.00 µs", "a fixed limit", "1 ± 0.10 ×", "itself (nginx)"]
-    {
+    for expected in [
+        "≤ 0.90 ×",
+        "the best: nginx",
+        "≤ 9.00 µs",
+        "a fixed limit",
+        "1 ± 0.10 ×",
+        "itself (nginx)",
+        "≥ 7.00 µs",
+    ] {
         assert!(words.contains(expected), "{expected} is missing");
     }
 }
@@ -439,6 +446,14 @@ fn percentiles_are_drawn_only_where_the_rate_is_fixed() {
 }
 
 #[test]
+fn a_cold_case_shows_what_was_won_and_what_it_cost() {
+    let page = Page::of(&fixture::run());
+    let shown: Vec<String> = cards(&page, "cold-64").iter().map(words).collect();
+    assert_eq!(shown.len(), 2);
+    assert!(shown[0].contains("hot p50, µs") && shown[1].contains("hot resident, %"), "{shown:?}");
+}
+
+#[test]
 fn a_chapter_is_one_stretch_of_the_page_whatever_the_order_of_the_cases() {
     let mut run = fixture::run();
     let first = run.cases.remove(0);
@@ -446,6 +461,6 @@ fn a_chapter_is_one_stretch_of_the_page_whatever_the_order_of_the_cases() {
     let page = Page::of(&run);
     let headings = page.named("text").into_iter();
     let headings = headings.filter(|text| attribute(text, "class").as_deref() == Some("chapter"));
-    // Five chapters in a wide and a narrow plot.
-    assert_eq!(headings.count(), 10);
+    // Six chapters in a wide and a narrow plot.
+    assert_eq!(headings.count(), 12);
 }

@@ -58,7 +58,7 @@ fn table(run: &Run, lineup: &Lineup<'_>) -> Markup {
                     th scope="col" { "Case" }
                     th scope="col" { "Measure" }
                     th scope="col" { "Against" }
-                    th.number scope="col" { "At most" }
+                    th.number scope="col" { "Demanded" }
                     th.number scope="col" { "Found" }
                     th scope="col" { "" }
                     th scope="col" { "Found, of what is allowed" }
@@ -73,17 +73,21 @@ fn table(run: &Run, lineup: &Lineup<'_>) -> Markup {
 
 fn row(lineup: &Lineup<'_>, case: &CaseReport, figure: &Figure, verdict: &Verdict) -> Markup {
     let measure = figure.measure;
-    let at_most = verdict.bound.at_most;
+    let limit = verdict.bound.limit;
     let (demanded, found, around) = match verdict.bound.against {
         Against::Value => (
-            with_unit(at_most, measure.decimals, measure.unit),
+            format!(
+                "{} {}",
+                limit.sign(),
+                with_unit(limit.value(), measure.decimals, measure.unit)
+            ),
             with_unit(verdict.found, measure.decimals, measure.unit),
             spread(lineup, figure, verdict).map(|spread| range(spread, measure.decimals)),
         ),
         against => (
             match against {
-                Against::Itself => format!("1 ± {} ×", fixed(at_most, 2)),
-                _ => format!("{} ×", fixed(at_most, 2)),
+                Against::Itself => format!("1 ± {} ×", fixed(limit.value(), 2)),
+                _ => format!("{} {} ×", limit.sign(), fixed(limit.value(), 2)),
             },
             format!("{} ×", ratio(verdict.found)),
             spread(lineup, figure, verdict)
@@ -95,7 +99,7 @@ fn row(lineup: &Lineup<'_>, case: &CaseReport, figure: &Figure, verdict: &Verdic
             th scope="row" { span.doubt { (doubt_mark(case)) } (case.name) }
             td { (measure.name) }
             td data-label="against" { (against(lineup, figure, verdict)) }
-            td.number data-label="at most" { (demanded) }
+            td.number data-label="demanded" { (demanded) }
             td.number data-label="found" { strong { (found) } @if let Some(around) = around { small { (around) } } }
             td.verdict {
                 @if verdict.met { span.met { "✓ met" } } @else { span.missed { "✗ missed" } }
@@ -103,7 +107,7 @@ fn row(lineup: &Lineup<'_>, case: &CaseReport, figure: &Figure, verdict: &Verdic
             td {
                 // Near one is neither more nor less.
                 @if verdict.bound.against != Against::Itself {
-                    (gauge::plot(verdict.found, spread(lineup, figure, verdict), at_most))
+                    (gauge::plot(verdict.found, spread(lineup, figure, verdict), limit))
                 }
             }
         }
