@@ -5,17 +5,23 @@
 
 mod harness;
 
+mod bad_disk;
 mod clients;
 mod command_line;
 mod conditional;
 mod confinement;
+mod descriptors;
+mod disk_pool;
 mod drain;
+mod file_systems;
 mod framing;
 mod limits;
 mod listing;
 mod log;
 mod methods;
+mod mutable;
 mod negotiation;
+mod page_cache;
 mod parked;
 mod pipelining;
 mod range;
@@ -23,4 +29,5 @@ mod receipt;
 mod replaced;
 mod semantics;
 mod slow_clients;
+mod slow_disk;
 mod truncation;

@@ -1,9 +1,10 @@
 //! Files that change between requests and during them: replaced, deleted, appended, rewritten.
 
-use crate::harness::{Server, Tree, bytes, eventually, process};
+use crate::harness::{Server, Tree, build_folder, bytes, eventually, process};
 use std::{
     fs::{self, File},
     io::Write,
+    path::Path,
 };
 
 const METHODS: [&str; 4] = ["copy", "mapped", "sendfile", "splice"];
@@ -13,14 +14,18 @@ const LARGE: usize = 12 << 20;
 
 fn large(seed: u8) -> Vec<u8> {
     let block: Vec<u8> = bytes(1 << 20).iter().map(|byte| byte ^ seed).collect();
-    block.iter().copied().cycle().take(LARGE).collect()
+    block.repeat(LARGE >> 20)
 }
 
 #[test]
 fn a_file_replaced_or_deleted_while_being_sent_arrives_whole() {
+    replace_and_delete_in(build_folder());
+}
+
+pub(crate) fn replace_and_delete_in(folder: &Path) {
     let (old, new) = (large(0), large(1));
     for method in METHODS {
-        let tree = Tree::new();
+        let tree = Tree::new_in(folder);
         let path = tree.file("a.bin", &old);
         let gone = tree.file("gone.bin", &old);
         let server = Server::start(&tree, &["--method", method]);
@@ -90,9 +95,13 @@ fn within_the_validity_a_kept_file_is_of_one_version() {
 
 #[test]
 fn an_appended_file_keeps_the_promised_length() {
+    append_in(build_folder());
+}
+
+pub(crate) fn append_in(folder: &Path) {
     let content = large(0);
     for method in METHODS {
-        let tree = Tree::new();
+        let tree = Tree::new_in(folder);
         let path = tree.file("a.bin", &content);
         let server = Server::start(&tree, &["--method", method]);
         let mut connection = server.connect_narrow();
@@ -109,7 +118,11 @@ fn an_appended_file_keeps_the_promised_length() {
 
 #[test]
 fn a_rewrite_in_place_changes_the_entity_tag() {
-    let tree = Tree::new();
+    rewrite_in_place_in(build_folder());
+}
+
+pub(crate) fn rewrite_in_place_in(folder: &Path) {
+    let tree = Tree::new_in(folder);
     tree.file("a.txt", "version 1");
     let server = Server::start(&tree, &["--open-files-valid", "50ms"]);
     let mut connection = server.connect();
@@ -130,6 +143,37 @@ fn a_rewrite_in_place_changes_the_entity_tag() {
     }
     let fields = format!("If-None-Match: {}\r\n", tags[0]);
     assert_eq!(connection.get("/a.txt", &fields).body, b"version 3");
+}
+
+#[test]
+fn a_file_changed_in_place_while_being_sent_keeps_its_length() {
+    change_in_place_in(build_folder());
+}
+
+pub(crate) fn change_in_place_in(folder: &Path) {
+    let (old, new) = (large(0), large(1));
+    for method in METHODS {
+        let tree = Tree::new_in(folder);
+        let path = tree.aged("a.bin", &old);
+        let server = Server::start(&tree, &["--method", method]);
+        let mut connection = server.connect_narrow();
+        let before = connection.begin("/a.bin");
+        let mut body = connection.take(100_000);
+        File::options().write(true).open(&path).unwrap().write_all(&new).unwrap();
+        body.append(&mut connection.take(LARGE - body.len()));
+        // Each byte is of the one version or of the other, and what was read before is of the old.
+        assert_eq!(body.len(), LARGE, "{method}");
+        let whole = |at: usize, of: &[u8]| body[at..].starts_with(&of[at..at + 4096]);
+        let mixed = (0..LARGE).step_by(4096).filter(|at| !whole(*at, &old) && !whole(*at, &new));
+        for at in mixed.flat_map(|at| at..at + 4096) {
+            let known = body[at] == old[at] || body[at] == new[at];
+            assert!(known, "{method}: byte {at} is of neither version");
+        }
+        assert!(body[..100_000] == old[..100_000], "{method}: changed after it had arrived");
+        // Nothing of either is left over: the next thing on this connection is the next answer.
+        eventually("the new version is served", || connection.get("/a.bin", "").body == new);
+        assert_ne!(connection.get("/a.bin", "").field("ETag"), before.field("ETag"));
+    }
 }
 
 #[test]

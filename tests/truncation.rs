@@ -1,11 +1,11 @@
 //! Files that shrink under the sender: the message is cut short, never padded, and never blamed on
 //! the client.
 
-use crate::harness::{Connection, Journal, Server, Tree, bytes, process};
+use crate::harness::{Connection, Journal, Server, Tree, build_folder, bytes, process};
 use serde_json::Value;
 use std::{fs::File, path::Path, time::Duration};
 
-const METHODS: [&str; 4] = ["copy", "mapped", "sendfile", "splice"];
+const METHODS: [&str; 6] = ["copy", "uncached", "mapped", "direct", "sendfile", "splice"];
 
 /// More than sockets and pipes can hold, so that a client that does not read stops the sender.
 const WHOLE: usize = 24 << 20;
@@ -15,7 +15,8 @@ const CUT: usize = 16 << 20;
 
 /// Non-zero everywhere, so that padding with zeroes would be seen.
 fn content() -> Vec<u8> {
-    bytes(1 << 20).iter().map(|byte| byte | 1).cycle().take(WHOLE).collect()
+    let block: Vec<u8> = bytes(1 << 20).iter().map(|byte| byte | 1).collect();
+    block.repeat(WHOLE >> 20)
 }
 
 fn truncate(path: &Path, len: u64) {
@@ -39,9 +40,13 @@ fn assert_serves(server: &Server) {
 
 #[test]
 fn truncated_while_being_sent() {
+    truncate_in(build_folder());
+}
+
+pub(crate) fn truncate_in(folder: &Path) {
     let content = content();
     for method in METHODS {
-        let tree = Tree::new();
+        let tree = Tree::new_in(folder);
         let path = tree.file("a.bin", &content);
         tree.file("other.txt", "alive");
         let journal = Journal::new();
@@ -62,9 +67,13 @@ fn truncated_while_being_sent() {
 
 #[test]
 fn truncated_to_nothing_while_being_sent() {
+    truncate_to_nothing_in(build_folder());
+}
+
+pub(crate) fn truncate_to_nothing_in(folder: &Path) {
     let content = content();
     for method in METHODS {
-        let tree = Tree::new();
+        let tree = Tree::new_in(folder);
         let path = tree.file("a.bin", &content);
         tree.file("other.txt", "alive");
         let journal = Journal::new();

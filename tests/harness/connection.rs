@@ -35,7 +35,11 @@ impl Response {
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::of(TcpStream::connect(address).unwrap())
+    }
+
+    /// A connection that has been made.
+    pub(crate) fn of(stream: TcpStream) -> Self {
         // Bounds a hang; far above anything a working server takes.
         stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         Self { stream, buffer: Vec::new() }

@@ -2,12 +2,15 @@
 
 #![allow(dead_code)] // each topic uses its part
 
+pub(crate) mod cache_command;
 mod connection;
+pub(crate) mod disk;
 mod journal;
 mod opens;
 mod pacing;
 pub(crate) mod process;
 mod server;
+pub(crate) mod terminal;
 mod tree;
 
 pub(crate) use connection::{Connection, Response};
@@ -15,7 +18,7 @@ pub(crate) use journal::Journal;
 pub(crate) use opens::Opens;
 pub(crate) use process::evict;
 pub(crate) use server::{Server, eventually};
-pub(crate) use tree::{AGED, AGED_DATE, Tree, age, bytes};
+pub(crate) use tree::{AGED, AGED_DATE, Tree, age, build_folder, bytes};
 
 use std::process::Command;
 

@@ -15,7 +15,12 @@ pub(crate) struct Tree(TempDir);
 impl Tree {
     /// An empty one, in the build's folder: /tmp may be a tmpfs, which has no disk behind it.
     pub(crate) fn new() -> Self {
-        Self(TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
+        Self::new_in(build_folder())
+    }
+
+    /// An empty one in this folder.
+    pub(crate) fn new_in(folder: &Path) -> Self {
+        Self(TempDir::new_in(folder).unwrap())
     }
 
     /// Puts a file into it, with the folders above it.
@@ -57,6 +62,11 @@ impl Tree {
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
+}
+
+/// The build's folder for what tests make.
+pub(crate) fn build_folder() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
 /// A time in the past in Unix seconds, and as HTTP writes it.

@@ -8,8 +8,14 @@ use quick_cache::unsync::Cache;
 
 use crate::entry::Entry;
 use crate::error::OpenError;
-use crate::root::{Found, Located, Root};
+use crate::lookup::{Lookup, Version};
+use crate::names::{Sleep, Unfound};
+use crate::root::{Found, Root};
 use crate::variants::{CodingFlags, Siblings};
+use sendrail_sys::Timestamp;
+pub use settle::{Miss, Settled};
+
+mod settle;
 
 /// How much an [`OpenFileCache`] may hold, and for how long it believes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +99,58 @@ impl<T: Default> OpenFileCache<T> {
     /// Errors are not remembered. When no descriptor is left, the cache gives up all of its own
     /// and tries once more, before it says [`OpenError::TooManyOpenFiles`].
     pub fn lookup(&mut self, path: &[u8], now: Instant) -> Result<Rc<Entry<T>>, OpenError> {
+        match self.look_up(path, now, Sleep::Allowed) {
+            Ok(entry) => Ok(entry),
+            Err(Miss::Refused(error)) => Err(error),
+            Err(Miss::MustWait(..)) => unreachable!("who may sleep is not told to"),
+        }
+    }
+
+    /// The same without waiting for a disk.
+    ///
+    /// For what cannot be known at once there is [`Miss::MustWait`]: a lookup for another thread, to
+    /// be [settled](Self::settle) here afterwards. See [`Root::names`] for what that is worth.
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Instant};
+    /// use sendrail_files::{CacheOptions, Miss, OpenFileCache, Root, RootOptions};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// let root = Arc::new(Root::open(directory.path(), RootOptions::default())?);
+    /// let mut cache = OpenFileCache::<()>::new(root, CacheOptions::default());
+    /// let now = Instant::now();
+    /// let refused = match cache.lookup_at_once(b"absent.html", now) {
+    ///     Ok(_) => panic!("there is no such file"),
+    ///     Err(Miss::Refused(error)) => error,
+    ///     Err(Miss::MustWait(lookup, entry)) => {
+    ///         let looked = std::thread::spawn(|| lookup.make()).join().expect("no panic");
+    ///         cache.settle(looked, entry, now).entry.expect_err("there is no such file")
+    ///     }
+    /// };
+    /// assert_eq!(refused.to_string(), "no such file");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lookup_at_once(&mut self, path: &[u8], now: Instant) -> Result<Rc<Entry<T>>, Miss<T>> {
+        self.look_up(path, now, Sleep::Forbidden)
+    }
+
+    fn look_up(
+        &mut self,
+        path: &[u8],
+        now: Instant,
+        sleep: Sleep,
+    ) -> Result<Rc<Entry<T>>, Miss<T>> {
         let Some(entries) = &self.entries else {
             self.counts.misses += 1;
-            return Ok(Rc::new(Entry::new(self.root.find(path)?, now, now)));
+            let found = self.root.find_with(path, self.root.options().mutable, sleep);
+            let found = found.map_err(|unfound| self.miss(unfound, path, None))?;
+            return Ok(Rc::new(Entry::new(found, now, now)));
         };
         let Some(entry) = entries.get(path) else {
             self.counts.misses += 1;
-            let found = self.with_descriptors(|root| root.find(path))?;
+            let found =
+                self.with_descriptors(|root| root.find_with(path, root.options().mutable, sleep));
+            let found = found.map_err(|unfound| self.miss(unfound, path, None))?;
             return Ok(self.remember(path, found, now));
         };
         entry.used.set(now);
@@ -108,7 +159,12 @@ impl<T: Default> OpenFileCache<T> {
             return Ok(Rc::clone(entry));
         }
         let entry = Rc::clone(entry);
-        self.revalidate(path, entry, now)
+        self.revalidate(path, entry, now, sleep)
+    }
+
+    fn miss(&self, unfound: Unfound, path: &[u8], entry: Option<Rc<Entry<T>>>) -> Miss<T> {
+        let known = entry.as_ref().map(|entry| *entry.facts());
+        Miss::of(unfound, || Lookup::of_path(&self.root, path, known), entry)
     }
 
     /// Which precompressed files lie beside `path`, remembered as long as an entry is believed.
@@ -125,6 +181,31 @@ impl<T: Default> OpenFileCache<T> {
         let siblings = Siblings::inspect(&self.root, path, file.facts());
         entry.siblings.set(Some((now + self.valid, siblings)));
         siblings.flags()
+    }
+
+    /// The same without waiting for a disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Miss::MustWait`], as for [`lookup_at_once`](Self::lookup_at_once).
+    pub fn siblings_at_once(
+        &mut self,
+        path: &[u8],
+        entry: &Rc<Entry<T>>,
+        now: Instant,
+    ) -> Result<CodingFlags, Miss<T>> {
+        if let Some((until, siblings)) = entry.siblings.get()
+            && now < until
+        {
+            return Ok(siblings.flags());
+        }
+        let Found::File(file) = entry.found() else { return Ok(CodingFlags::default()) };
+        let Some(siblings) = Siblings::inspect_at_once(&self.root, path, file.facts()) else {
+            let lookup = Lookup::of_siblings(&self.root, path, file.facts());
+            return Err(Miss::MustWait(Box::new(lookup), Some(Rc::clone(entry))));
+        };
+        entry.siblings.set(Some((now + self.valid, siblings)));
+        Ok(siblings.flags())
     }
 
     /// Forgets what `path` led to: whoever holds the entry has seen that it is not true any more.
@@ -168,32 +249,38 @@ impl<T: Default> OpenFileCache<T> {
         path: &[u8],
         entry: Rc<Entry<T>>,
         now: Instant,
-    ) -> Result<Rc<Entry<T>>, OpenError> {
-        let looked = self.with_descriptors(|root| {
-            let located = root.locate(path)?;
-            if entry.facts().still_true(&located.stat) {
-                return Ok(Looked::Same(located));
-            }
-            root.open_located(located).map(Looked::Other)
-        });
+        sleep: Sleep,
+    ) -> Result<Rc<Entry<T>>, Miss<T>> {
+        let known = *entry.facts();
+        let looked = self.with_descriptors(|root| Version::of(root, path, Some(&known), sleep));
         match looked {
-            Ok(Looked::Same(located)) => {
-                self.counts.revalidated += 1;
-                entry.valid_until.set(now + self.valid);
-                if entry.facts().settled() {
-                    return Ok(entry);
-                }
-                Ok(self.remember(path, confirmed(entry.found(), &located), now))
-            }
-            Ok(Looked::Other(found)) => {
+            Ok(Version::Same(observed)) => Ok(self.confirm(path, entry, observed, now)),
+            Ok(Version::Other(found)) => {
                 self.counts.replaced += 1;
                 Ok(self.remember(path, found, now))
             }
-            Err(error) => {
+            Err(Unfound::WouldSleep) => Err(self.miss(Unfound::WouldSleep, path, Some(entry))),
+            Err(Unfound::Refused(error)) => {
                 self.forget(path);
-                Err(error)
+                Err(Miss::Refused(error))
             }
         }
+    }
+
+    /// An entry whose path leads to the same version still: that is believed again.
+    fn confirm(
+        &mut self,
+        path: &[u8],
+        entry: Rc<Entry<T>>,
+        observed: Timestamp,
+        now: Instant,
+    ) -> Rc<Entry<T>> {
+        self.counts.revalidated += 1;
+        entry.valid_until.set(now + self.valid);
+        if entry.facts().settled() {
+            return entry;
+        }
+        self.remember(path, confirmed(entry.found(), observed), now)
     }
 
     fn remember(&mut self, path: &[u8], found: Found, now: Instant) -> Rc<Entry<T>> {
@@ -208,10 +295,10 @@ impl<T: Default> OpenFileCache<T> {
 
     fn with_descriptors<R>(
         &mut self,
-        open: impl Fn(&Root) -> Result<R, OpenError>,
-    ) -> Result<R, OpenError> {
+        open: impl Fn(&Root) -> Result<R, Unfound>,
+    ) -> Result<R, Unfound> {
         match open(&self.root) {
-            Err(OpenError::TooManyOpenFiles(_)) => {
+            Err(Unfound::Refused(OpenError::TooManyOpenFiles(_))) => {
                 self.clear();
                 open(&self.root)
             }
@@ -220,15 +307,10 @@ impl<T: Default> OpenFileCache<T> {
     }
 }
 
-enum Looked {
-    Same(Located),
-    Other(Found),
-}
-
 /// The same open descriptor with a later time of observation. Its inode cannot have become another
 /// one: the number is not given out again while this descriptor is open.
-fn confirmed(found: &Found, located: &Located) -> Found {
-    let facts = crate::Facts { observed: located.observed, ..*found.facts() };
+fn confirmed(found: &Found, observed: Timestamp) -> Found {
+    let facts = crate::Facts { observed, ..*found.facts() };
     match found {
         Found::File(file) => Found::File(file.with_facts(facts)),
         Found::Directory(directory) => Found::Directory(directory.with_facts(facts)),

@@ -101,6 +101,24 @@ pub enum OpenError {
     },
 }
 
+/// What the kernel says is a number, of which there can be two.
+impl Clone for OpenError {
+    fn clone(&self) -> Self {
+        let again = |error: &io::Error| match error.raw_os_error() {
+            Some(number) => io::Error::from_raw_os_error(number),
+            None => io::Error::from(error.kind()),
+        };
+        match self {
+            Self::NotFound => Self::NotFound,
+            Self::Forbidden { why } => Self::Forbidden { why },
+            Self::NotAFile { kind } => Self::NotAFile { kind: *kind },
+            Self::NameTooLong => Self::NameTooLong,
+            Self::TooManyOpenFiles(error) => Self::TooManyOpenFiles(again(error)),
+            Self::Io { doing, error } => Self::Io { doing, error: again(error) },
+        }
+    }
+}
+
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

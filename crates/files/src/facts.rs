@@ -8,6 +8,9 @@ use sendrail_sys::{FileSystem, Stat, Timestamp};
 /// network file systems may add some tenths of a second of their own.
 const SETTLED_SECONDS: i64 = 3;
 
+/// Before any change that a file can have had.
+const NEVER: Timestamp = Timestamp { seconds: i64::MIN, nanoseconds: 0 };
+
 /// Size, times and identity of one open file description, as the kernel gave them in one `fstat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -15,7 +18,8 @@ pub struct Facts {
     pub len: u64,
     /// When the contents last changed (`st_mtim`). Anyone who owns the file can set it.
     pub modified: Timestamp,
-    /// When the inode last changed (`st_ctim`). Set by the kernel alone.
+    /// When the inode last changed (`st_ctim`). Set by the kernel alone. Of a snapshot that may be out of date by now a time
+    /// that no inode has.
     pub changed: Timestamp,
     /// The file system's device number (`st_dev`).
     pub device: u64,
@@ -60,6 +64,18 @@ impl Facts {
     /// be weak, and is worth making again.
     pub fn settled(&self) -> bool {
         self.observed.seconds.saturating_sub(self.modified.seconds) >= SETTLED_SECONDS
+    }
+
+    /// Whether the inode had been left alone as long. Whatever is done to it after it was observed will show in its ctime,
+    /// which nobody can set back.
+    pub(crate) fn at_rest(&self) -> bool {
+        self.settled()
+            && self.observed.seconds.saturating_sub(self.changed.seconds) >= SETTLED_SECONDS
+    }
+
+    /// The same facts for a version that no later look takes for the one that is there.
+    pub(crate) fn until_looked_at_again(self) -> Self {
+        Self { changed: NEVER, ..self }
     }
 
     fn identity(&self) -> (u64, u64, u64, Timestamp, Timestamp) {
@@ -112,6 +128,25 @@ mod tests {
         let observed_elsewhere =
             Facts { observed: at(300), file_system: FileSystem::Other(1), ..original };
         assert!(original.same_version(&observed_elsewhere));
+    }
+
+    #[test]
+    fn what_is_out_of_date_soon_is_no_version_that_is_seen_again() {
+        assert!(facts().same_version(&facts()));
+        let once = facts().until_looked_at_again();
+        assert!(!once.same_version(&facts()));
+        assert_eq!((once.len, once.modified), (10, at(100)));
+    }
+
+    #[test]
+    fn rest_is_when_neither_the_contents_nor_the_inode_changed_lately() {
+        let at_rest = |modified, changed| {
+            Facts { modified: at(modified), changed: at(changed), ..facts() }.at_rest()
+        };
+        assert!(at_rest(197, 197));
+        assert!(!at_rest(198, 197));
+        assert!(!at_rest(100, 198), "set back after it was written");
+        assert!(!at_rest(100, 300), "changed in the future");
     }
 
     #[test]

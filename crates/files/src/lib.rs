@@ -6,6 +6,8 @@
 //!    identity) are those of the very descriptor the bytes will be sent from.
 //! 2. [`OpenFileCache::lookup`] does the same and remembers it: within the validity time a hit
 //!    makes no system call.
+//!    [`OpenFileCache::lookup_at_once`] is for event loops: it does not wait for a disk, but gives a
+//!    [`Lookup`] for a thread that may.
 //! 3. [`OpenFileCache::siblings`] says which precompressed variants lie beside a file.
 //! 4. [`Directory::list`] reads a directory, and [`Listing`] shows it as HTML or JSON.
 //!
@@ -29,22 +31,30 @@ mod entry;
 mod error;
 mod facts;
 mod listing;
+mod lookup;
 mod media_table;
 mod media_type;
+mod mutable;
+mod names;
 mod open_file;
 mod path;
 mod root;
+mod snapshot;
 mod variants;
 
-pub use cache::{CacheCounts, CacheOptions, OpenFileCache};
+pub use cache::{CacheCounts, CacheOptions, Miss, OpenFileCache, Settled};
 pub use confine::Confinement;
 pub use directory::Directory;
 pub use entry::Entry;
 pub use error::{OpenError, RootError};
 pub use facts::Facts;
 pub use listing::{Direction, EntryKind, Listing, ListingEntry, Order, SortBy};
+pub use lookup::{Looked, Lookup};
 pub use media_type::media_type;
+pub use mutable::Mutable;
+pub use names::Names;
 pub use open_file::OpenFile;
 pub use root::{Dotfiles, Found, Root, RootOptions, Symlinks};
 pub use sendrail_sys::{FileKind, FileSystem, Timestamp};
+pub use snapshot::NoSnapshot;
 pub use variants::{CodingFlags, Sibling, Siblings};

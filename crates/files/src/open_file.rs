@@ -1,15 +1,19 @@
-//! A regular file, open for reading, with the facts of that very descriptor.
+//! A regular file, open for reading, with the facts of that very descriptor, or of what it is a snapshot of.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use crate::facts::Facts;
+use crate::mutable::Mutable;
 
 /// A regular file beneath the root. Cloning shares the open file description.
 ///
 /// Size, validators and bytes belong together because they come from one description: when the
 /// path is given to another file by rename, this one goes on showing the old file, whole.
+///
+/// Of a snapshot ([`Mutable::Snapshot`]) size and bytes are the clone's, the identity and the times those of the
+/// original when the clone was made.
 ///
 /// Read it at explicit offsets only (`sendfile` with an offset, `pread`): the file position is
 /// shared with every clone.
@@ -18,21 +22,37 @@ pub struct OpenFile {
     file: Arc<File>,
     facts: Facts,
     media_type: &'static str,
+    mutable: Mutable,
 }
 
 impl OpenFile {
-    pub(crate) fn new(file: File, facts: Facts, media_type: &'static str) -> Self {
-        Self { file: Arc::new(file), facts, media_type }
+    pub(crate) fn new(
+        file: Arc<File>,
+        facts: Facts,
+        media_type: &'static str,
+        mutable: Mutable,
+    ) -> Self {
+        Self { file, facts, media_type, mutable }
     }
 
     /// The same description, with facts that were confirmed later.
     pub(crate) fn with_facts(&self, facts: Facts) -> Self {
-        Self { file: Arc::clone(&self.file), facts, media_type: self.media_type }
+        Self { facts, ..self.clone() }
     }
 
     /// The open file; clone the `Arc` to keep it open during a transfer.
     pub fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// What is done about changes of this file: what was asked for, or [`Mutable::Copy`] where there is no snapshot.
+    pub fn mutable(&self) -> Mutable {
+        self.mutable
+    }
+
+    /// Whether its bytes can still become others: not those of a snapshot.
+    pub fn can_change(&self) -> bool {
+        self.mutable != Mutable::Snapshot
     }
 
     /// What `fstat` said about this descriptor.

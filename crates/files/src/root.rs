@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 use sendrail_sys::{self as sys, FileKind, FileSystem, OpenFlags, Stat, Timestamp};
@@ -15,8 +15,11 @@ use crate::directory::Directory;
 use crate::error::{OpenError, RootError};
 use crate::facts::{Facts, wall_clock};
 use crate::media_type::media_type;
+use crate::mutable::Mutable;
+use crate::names::{Names, Sleep, Unfound};
 use crate::open_file::OpenFile;
 use crate::path;
+use crate::snapshot::Snapshots;
 
 /// What happens when a path leads through a symbolic link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct RootOptions {
     pub symlinks: Symlinks,
     /// The policy for dot files.
     pub dotfiles: Dotfiles,
+    /// What is done about files that may change while they are being sent.
+    pub mutable: Mutable,
 }
 
 /// What a path leads to.
@@ -98,6 +103,11 @@ struct Inner {
     file_system: FileSystem,
     options: RootOptions,
     confinement: Confinement,
+    names: Names,
+    /// Only where they are asked for.
+    snapshots: Option<Snapshots>,
+    /// Devices of which it is known that they are no network file system nor FUSE.
+    local: Mutex<Vec<u64>>,
 }
 
 /// Something that was looked at through an O_PATH descriptor, and not opened yet.
@@ -109,16 +119,26 @@ pub(crate) struct Located {
 }
 
 impl Root {
-    /// Opens `path` as a root.
+    /// Opens `path` as a root. Snapshots, if [`RootOptions::mutable`] asks for them, are made in it, for which this
+    /// process must be allowed to write there; see [`open_with_snapshots_in`](Self::open_with_snapshots_in).
     ///
     /// The search permission (`x`) is enough to serve files; reading (`r`) is only needed for
     /// listings, which fail by themselves without it.
     pub fn open(path: &Path, options: RootOptions) -> Result<Self, RootError> {
+        Self::open_with_snapshots_in(path, options, path)
+    }
+
+    /// The same with snapshots that are made in another directory of the same file system. They have no names there.
+    pub fn open_with_snapshots_in(
+        path: &Path,
+        options: RootOptions,
+        snapshots: &Path,
+    ) -> Result<Self, RootError> {
         let opening = |error| RootError::from_kernel(path.to_owned(), "opening", error);
         let directory = open_directory(path).map_err(opening)?;
         let confinement =
             Confinement::try_on(directory.as_fd(), options.symlinks).map_err(opening)?;
-        Self::assemble(path, directory, options, confinement)
+        Self::assemble(path, directory, options, confinement, snapshots)
     }
 
     /// Opens `path` as where `openat2` is missing (before Linux 5.6, or denied by seccomp), so
@@ -128,7 +148,7 @@ impl Root {
         let directory = open_directory(path).map_err(opening)?;
         let confinement =
             Confinement::walk_on(directory.as_fd(), "the walk was asked for").map_err(opening)?;
-        Self::assemble(path, directory, options, confinement)
+        Self::assemble(path, directory, options, confinement, path)
     }
 
     fn assemble(
@@ -136,13 +156,35 @@ impl Root {
         directory: OwnedFd,
         options: RootOptions,
         confinement: Confinement,
+        snapshots: &Path,
     ) -> Result<Self, RootError> {
         let asking = |error| RootError::from_kernel(path.to_owned(), "asking about", error);
         let device = sys::fstat(directory.as_fd()).map_err(asking)?.device;
         let file_system = sys::file_system(directory.as_fd()).map_err(asking)?;
-        let path = path.to_owned();
-        let inner = Inner { path, directory, device, file_system, options, confinement };
+        let names = Names::try_on(directory.as_fd(), confinement, file_system, options.symlinks);
+        let snapshots = match options.mutable {
+            Mutable::Snapshot => Some(Self::try_snapshots(snapshots, directory.as_fd())?),
+            Mutable::Share | Mutable::Copy => None,
+        };
+        let local = if file_system.is_network_or_fuse() { Vec::new() } else { vec![device] };
+        let inner = Inner {
+            path: path.to_owned(),
+            directory,
+            device,
+            file_system,
+            options,
+            confinement,
+            names,
+            snapshots,
+            local: Mutex::new(local),
+        };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    fn try_snapshots(path: &Path, root: BorrowedFd<'_>) -> Result<Snapshots, RootError> {
+        let opening = |error| RootError::from_kernel(path.to_owned(), "opening", error);
+        let directory = open_directory(path).map_err(opening)?;
+        Snapshots::try_in(directory, path, root).map_err(opening)
     }
 
     /// The path the root was opened by, for messages.
@@ -165,32 +207,53 @@ impl Root {
         self.inner.file_system
     }
 
+    /// The device of the root directory itself (`st_dev`).
+    pub fn device(&self) -> u64 {
+        self.inner.device
+    }
+
+    /// What can be told of names beneath it without waiting for a disk.
+    pub fn names(&self) -> Names {
+        self.inner.names
+    }
+
     /// Opens what `path` leads to: decoded bytes, no leading or trailing slash, `""` is the root.
     ///
     /// In two steps. First O_PATH and `fstat`, which have no side effect on anything: opening a
     /// FIFO wakes its writer, opening a tape rewinds it. Then, if it is a regular file, the open
     /// for reading and `fstat` again on that descriptor, from which the answer is made.
     pub fn find(&self, path: &[u8]) -> Result<Found, OpenError> {
-        self.open_located(self.locate(path)?)
+        self.find_with(path, self.inner.options.mutable, Sleep::Allowed).map_err(Unfound::refusal)
     }
 
-    pub(crate) fn locate(&self, path: &[u8]) -> Result<Located, OpenError> {
+    pub(crate) fn find_with(
+        &self,
+        path: &[u8],
+        mutable: Mutable,
+        sleep: Sleep,
+    ) -> Result<Found, Unfound> {
+        self.open_located(self.locate(path, sleep)?, mutable, sleep)
+    }
+
+    pub(crate) fn locate(&self, path: &[u8], sleep: Sleep) -> Result<Located, Unfound> {
         let path = path::check(path, self.inner.options.dotfiles)?;
-        let descriptor = self
-            .open_beneath(&path, OpenFlags::PATH)
-            .map_err(|error| self.refusal("looking up", error))?;
+        let descriptor = self.open_with(&path, OpenFlags::PATH, "looking up", sleep)?;
         let observed = wall_clock();
-        let stat = sys::fstat(descriptor.as_fd())
-            .map_err(|error| OpenError::Io { doing: "asking for size and times", error })?;
+        let stat = self.stat_with(descriptor.as_fd(), sleep)?;
         match stat.kind {
             FileKind::File | FileKind::Directory => {
                 Ok(Located { path, descriptor, stat, observed })
             }
-            kind => Err(OpenError::NotAFile { kind }),
+            kind => Err(OpenError::NotAFile { kind }.into()),
         }
     }
 
-    pub(crate) fn open_located(&self, located: Located) -> Result<Found, OpenError> {
+    pub(crate) fn open_located(
+        &self,
+        located: Located,
+        mutable: Mutable,
+        sleep: Sleep,
+    ) -> Result<Found, Unfound> {
         let Located { path, descriptor, stat, observed } = located;
         if stat.kind == FileKind::Directory {
             let facts = self.facts(descriptor.as_fd(), &stat, observed)?;
@@ -199,28 +262,39 @@ impl Root {
         // The name may have been given to a FIFO or a terminal since it was looked at:
         // O_NONBLOCK keeps the first from blocking, O_NOCTTY the second from becoming ours.
         let flags = OpenFlags::READ | OpenFlags::NONBLOCK | OpenFlags::NOCTTY;
-        let opened = self
-            .open_beneath(&path, flags)
-            .map_err(|error| self.refusal("opening for reading", error))?;
+        let opened = self.open_with(&path, flags, "opening for reading", sleep)?;
         let observed = wall_clock();
-        let stat = sys::fstat(opened.as_fd())
-            .map_err(|error| OpenError::Io { doing: "asking for size and times", error })?;
+        let stat = self.stat_with(opened.as_fd(), sleep)?;
         let facts = self.facts(opened.as_fd(), &stat, observed)?;
         match stat.kind {
             FileKind::File => {
                 let name = path.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-                Ok(Found::File(OpenFile::new(File::from(opened), facts, media_type(name))))
+                let file = File::from(opened);
+                self.keep(file, facts, media_type(name), mutable, sleep).map(Found::File)
             }
             FileKind::Directory => {
                 Ok(Found::Directory(Directory::new(self.clone(), path, opened, facts)))
             }
-            kind => Err(OpenError::NotAFile { kind }),
+            kind => Err(OpenError::NotAFile { kind }.into()),
         }
     }
 
     pub(crate) fn open_beneath(&self, path: &CStr, flags: OpenFlags) -> io::Result<OwnedFd> {
         let Inner { directory, options, confinement, .. } = &*self.inner;
-        confinement.open(directory.as_fd(), path, flags, options.symlinks)
+        confinement.open(directory.as_fd(), path, flags, options.symlinks, false)
+    }
+
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.inner.directory.as_fd()
+    }
+
+    pub(crate) fn snapshots(&self) -> Option<&Snapshots> {
+        self.inner.snapshots.as_ref()
+    }
+
+    pub(crate) fn is_known_local(&self, device: u64) -> bool {
+        let local = self.inner.local.lock().unwrap_or_else(PoisonError::into_inner);
+        local.contains(&device)
     }
 
     fn facts(
@@ -233,8 +307,13 @@ impl Root {
         let file_system = if stat.device == self.inner.device {
             self.inner.file_system
         } else {
-            sys::file_system(descriptor)
-                .map_err(|error| OpenError::Io { doing: "asking for the file system", error })?
+            let file_system = sys::file_system(descriptor)
+                .map_err(|error| OpenError::Io { doing: "asking for the file system", error })?;
+            if !file_system.is_network_or_fuse() && !self.is_known_local(stat.device) {
+                let mut local = self.inner.local.lock().unwrap_or_else(PoisonError::into_inner);
+                local.push(stat.device);
+            }
+            file_system
         };
         Ok(Facts::new(stat, observed, file_system))
     }

@@ -2,6 +2,8 @@
 
 use crate::error::OpenError;
 use crate::facts::Facts;
+use crate::mutable::Mutable;
+use crate::names::{Sleep, Unfound};
 use crate::root::{Found, Root};
 
 /// Which content codings can be served from a sibling.
@@ -64,14 +66,32 @@ pub struct Siblings {
 impl Siblings {
     /// Looks for the siblings of the file at `path`, whose facts are `original`.
     pub fn inspect(root: &Root, path: &[u8], original: &Facts) -> Self {
+        let each = Self::of_each(path, |name| {
+            // To look at it takes no snapshot of it.
+            let found = root.find_with(name, Mutable::Share, Sleep::Allowed);
+            Some(judge(found.map_err(Unfound::refusal), original))
+        });
+        each.expect("each of them is something")
+    }
+
+    /// The same without waiting for a disk; nothing if one would have to be waited for.
+    pub fn inspect_at_once(root: &Root, path: &[u8], original: &Facts) -> Option<Self> {
+        Self::of_each(path, |name| match root.find_with(name, Mutable::Share, Sleep::Forbidden) {
+            Err(Unfound::WouldSleep) => None,
+            Err(Unfound::Refused(error)) => Some(judge(Err(error), original)),
+            Ok(found) => Some(judge(Ok(found), original)),
+        })
+    }
+
+    fn of_each(path: &[u8], mut sibling: impl FnMut(&[u8]) -> Option<Sibling>) -> Option<Self> {
         let mut name = Vec::with_capacity(path.len() + 4);
         let mut sibling = |extension: &[u8]| {
             name.clear();
             name.extend_from_slice(path);
             name.extend_from_slice(extension);
-            inspect(root, &name, original)
+            sibling(&name)
         };
-        Self { zstd: sibling(b".zst"), brotli: sibling(b".br"), gzip: sibling(b".gz") }
+        Some(Self { zstd: sibling(b".zst")?, brotli: sibling(b".br")?, gzip: sibling(b".gz")? })
     }
 
     /// Those that can be served.
@@ -84,10 +104,10 @@ impl Siblings {
     }
 }
 
-/// Really opens it: a sibling that is offered and then cannot be read would turn a file that can
-/// be served into an error.
-fn inspect(root: &Root, path: &[u8], original: &Facts) -> Sibling {
-    match root.find(path) {
+/// It has really been opened: a sibling that is offered and then cannot be read would turn a file that
+/// can be served into an error.
+fn judge(found: Result<Found, OpenError>, original: &Facts) -> Sibling {
+    match found {
         // Whole seconds: compressors copy the time of the original to the sibling (`gzip -k` and
         // `zstd` do), and some archives and file systems drop the fraction on the way.
         Ok(Found::File(file)) if file.facts().modified.seconds < original.modified.seconds => {

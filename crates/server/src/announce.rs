@@ -1,7 +1,7 @@
 //! What the server says when it starts: where it is, what the kernel offers, what was decided.
 
 use crate::config::{Config, LogTarget};
-use sendrail_files::Confinement;
+use sendrail_files::{Confinement, Mutable, Names, Root};
 use sendrail_sys::probe::{Probe, State};
 use std::{
     io::{Write, stderr},
@@ -44,6 +44,12 @@ pub(crate) fn announce(config: &Config, bound: &[SocketAddr], small_files: &str)
             say!("method       auto: sendfile; copy on network file systems (--method)");
         }
     }
+    if let Some(limit) = config.transfer.direct_above {
+        say!("direct       files of {limit} bytes or more go past the page cache (--direct-above)");
+    }
+    if let Some(said) = of_mutable_files(root) {
+        say!("mutable      {said} (--mutable)");
+    }
     say!(
         "from memory  files up to {} KiB (--small-files): {small_files}",
         config.files.small_limit() >> 10
@@ -67,6 +73,23 @@ pub(crate) fn announce(config: &Config, bound: &[SocketAddr], small_files: &str)
         config.max_connections,
         config.files.open_files
     );
+    say!(
+        "disks        {} threads each (--disk-threads), given up if silent for {:?} (--disk-timeout)",
+        config.disk_threads,
+        config.disk_timeout
+    );
+    match root.names() {
+        Names::Unknown { why } => {
+            say!("names        looked up by the event loops, which may wait for a disk: {why}");
+        }
+        Names::Elsewhere => {
+            say!(
+                "names        looked up by disk threads, once in {:?} (--open-files-valid)",
+                config.files.open_files_valid
+            );
+        }
+        _ => {}
+    }
     match &config.access_log {
         LogTarget::Off => {
             say!("access log   off (--access-log - prints it)");
@@ -77,5 +100,18 @@ pub(crate) fn announce(config: &Config, bound: &[SocketAddr], small_files: &str)
         LogTarget::File(path) => {
             say!("access log   {}", path.display());
         }
+    }
+}
+
+/// What is done about files that change, unless it is what is usual.
+fn of_mutable_files(root: &Root) -> Option<String> {
+    const COPIED: &str = "files are copied, and a transfer of a file that changes is cut";
+    match root.options().mutable {
+        Mutable::Share => None,
+        Mutable::Copy => Some(COPIED.to_owned()),
+        Mutable::Snapshot => Some(match root.no_snapshots() {
+            Some(refusal) => format!("{refusal}: {COPIED}"),
+            None => "each version of a file is sent from a snapshot of it".to_owned(),
+        }),
     }
 }

@@ -1,8 +1,13 @@
 //! The command line as it is typed. `config` makes of it what has been checked.
 
+use crate::page_cache::arguments::CacheArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sendrail_transfer::Method;
+use sendrail_transfer::{DropBehind, Method};
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+mod mutable;
+
+pub use mutable::{MutableArguments, MutableChoice};
 
 /// Serves files over HTTP by the cheapest path the kernel offers, and shows the receipt.
 #[derive(Debug, Parser)]
@@ -20,6 +25,8 @@ pub enum Command {
     Serve(Box<ServeArguments>),
     /// Tell how a file would be sent, and why: residency, method, what the kernel offers
     Explain(ExplainArguments),
+    /// Show how much of files is in the page cache, and where; bring them in, give them back
+    Cache(CacheArguments),
 }
 
 /// `sendrail serve`, as typed.
@@ -57,9 +64,19 @@ pub struct ServeArguments {
     #[arg(long, value_enum, default_value_t, help_heading = "Sending")]
     pub method: MethodChoice,
 
+    /// Files of this size or more are read past the page cache (as by --method direct), and ranges of
+    /// them too, whatever is resident: what nginx calls directio. Without it, no size decides
+    #[arg(long, value_name = "SIZE", help_heading = "Sending")]
+    pub direct_above: Option<Size>,
+
     /// The most that is moved for one client before the next one's turn
     #[arg(long, value_name = "SIZE", default_value = "2m", help_heading = "Sending")]
     pub window: Size,
+
+    /// Whether pages that a transfer brought into the page cache are given back behind it. auto: unless
+    /// memory is free, or they are asked for often; on: unless they are asked for often; off: never
+    #[arg(long, value_enum, default_value_t, help_heading = "Sending")]
+    pub drop_behind: DropBehindChoice,
 
     /// Files up to this size may be answered from memory. auto measures at start-up, for some 30 ms,
     /// up to which size that is cheaper than sendfile on this machine
@@ -79,6 +96,10 @@ pub struct ServeArguments {
     /// Whether names that begin with a dot are served (/.well-known/ always is)
     #[arg(long, value_enum, default_value_t = DotfileChoice::Deny, help_heading = "Files")]
     pub dotfiles: DotfileChoice,
+
+    /// What is done about files that change.
+    #[command(flatten)]
+    pub mutable: MutableArguments,
 
     /// Show a listing for a directory without an index file
     #[arg(long, value_enum, default_value_t = Switch::On, help_heading = "Files")]
@@ -137,6 +158,15 @@ pub struct ServeArguments {
     #[arg(long, value_name = "SIZE", default_value = "256", help_heading = "Limits")]
     pub min_send_rate: Size,
 
+    /// Threads that may sleep on one disk (device) at once. What is not in memory is read by them, so
+    /// that nobody else waits for it; all disks together have at most 16 times as many
+    #[arg(long, value_name = "N", default_value = "8", help_heading = "Limits")]
+    pub disk_threads: usize,
+
+    /// For a disk that does not answer: then whoever wants something from it is told so or cut off
+    #[arg(long, value_name = "DURATION", default_value = "30s", help_heading = "Limits")]
+    pub disk_timeout: Span,
+
     /// For transfers under way when the server is told to stop
     #[arg(long, value_name = "DURATION", default_value = "30s", help_heading = "Limits")]
     pub drain_timeout: Span,
@@ -151,6 +181,14 @@ pub struct ExplainArguments {
     /// Explain it as if this method were forced
     #[arg(long, value_enum, default_value_t)]
     pub method: MethodChoice,
+
+    /// Explain it as if this were given to serve
+    #[arg(long, value_name = "SIZE", conflicts_with = "method")]
+    pub direct_above: Option<Size>,
+
+    /// What is done about files that change.
+    #[command(flatten)]
+    pub mutable: MutableArguments,
 }
 
 /// `--method`.
@@ -161,8 +199,12 @@ pub enum MethodChoice {
     Auto,
     /// read+write through a buffer
     Copy,
+    /// read+write that leaves nothing in the page cache (RWF_DONTCACHE)
+    Uncached,
     /// mmap+write
     Mapped,
+    /// Past the page cache: io_uring with O_DIRECT
+    Direct,
     /// sendfile(2)
     Sendfile,
     /// splice(2) through a pipe
@@ -175,9 +217,34 @@ impl MethodChoice {
         match self {
             Self::Auto => None,
             Self::Copy => Some(Method::Copy),
+            Self::Uncached => Some(Method::Uncached),
             Self::Mapped => Some(Method::Mapped),
+            Self::Direct => Some(Method::Direct),
             Self::Sendfile => Some(Method::Sendfile),
             Self::Splice => Some(Method::Splice),
+        }
+    }
+}
+
+/// `--drop-behind`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum DropBehindChoice {
+    /// By the memory that is free, and by how often a file is asked for
+    #[default]
+    Auto,
+    /// By how often a file is asked for
+    On,
+    /// As plain sendfile does
+    Off,
+}
+
+impl DropBehindChoice {
+    /// As the engine calls it.
+    pub fn mode(self) -> DropBehind {
+        match self {
+            Self::Auto => DropBehind::Auto,
+            Self::On => DropBehind::On,
+            Self::Off => DropBehind::Off,
         }
     }
 }

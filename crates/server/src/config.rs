@@ -45,6 +45,10 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What clients may take of our time and memory.
     pub limits: Limits,
+    /// Threads that may sleep on one device at once.
+    pub disk_threads: usize,
+    /// For a disk that does not answer.
+    pub disk_timeout: Duration,
     /// For transfers under way when the server is told to stop.
     pub drain_timeout: Duration,
 }
@@ -112,7 +116,8 @@ impl Config {
     ///
     /// The first value that makes no sense, with the option's name.
     pub fn check(typed: ServeArguments) -> Result<Self, Problem> {
-        let root = Root::open(
+        typed.mutable.check(typed.method.forced(), typed.direct_above.map(|size| size.0))?;
+        let root = typed.mutable.open(
             &typed.dir,
             RootOptions {
                 symlinks: match typed.symlinks {
@@ -124,9 +129,9 @@ impl Config {
                     DotfileChoice::Deny => Dotfiles::Deny,
                     DotfileChoice::Serve => Dotfiles::Serve,
                 },
+                ..RootOptions::default()
             },
-        )
-        .map_err(|error| Problem::new(error.to_string()))?;
+        )?;
         let open_files_limit = sendrail_sys::limits::raise_open_files()
             .map_err(|error| Problem::new(format!("cannot read the open-files limit: {error}")))?;
         let workers = match typed.workers {
@@ -136,24 +141,7 @@ impl Config {
                 return Err(Problem::new(format!("--workers {other}: must be from 1 to 1024")));
             }
         };
-        for (name, span) in [
-            ("--header-timeout", typed.header_timeout),
-            ("--body-timeout", typed.body_timeout),
-            ("--idle-timeout", typed.idle_timeout),
-            ("--send-timeout", typed.send_timeout),
-        ] {
-            if span.0.is_zero() {
-                return Err(Problem::new(format!(
-                    "{name} 0: every connection would be cut at once"
-                )));
-            }
-        }
-        if typed.window.0 < 4096 {
-            return Err(Problem::new(format!(
-                "--window {}: must be at least 4k, a page",
-                typed.window.0
-            )));
-        }
+        check_limits(&typed)?;
         let ours = workers.saturating_mul(typed.listen.len() + PER_WORKER);
         let open_files = typed.open_files.unwrap_or_else(|| {
             let asked = typed.max_connections.unwrap_or(0).saturating_add(ours);
@@ -173,6 +161,8 @@ impl Config {
                 method: typed.method.forced(),
                 window: typed.window.0,
                 send_timeout: None,
+                drop_behind: typed.drop_behind.mode(),
+                direct_above: typed.direct_above.map(|size| size.0),
             },
             files: FileRules {
                 listing: typed.listing.is_on(),
@@ -199,10 +189,39 @@ impl Config {
                 send: typed.send_timeout.0,
                 min_send_rate: typed.min_send_rate.0,
             },
+            disk_threads: disk_threads(typed.disk_threads)?,
+            disk_timeout: typed.disk_timeout.0,
             drain_timeout: typed.drain_timeout.0,
             listen: typed.listen,
         })
     }
+}
+
+/// Refuses limits that would let nothing through.
+fn check_limits(typed: &ServeArguments) -> Result<(), Problem> {
+    for (name, span) in [
+        ("--header-timeout", typed.header_timeout),
+        ("--body-timeout", typed.body_timeout),
+        ("--idle-timeout", typed.idle_timeout),
+        ("--send-timeout", typed.send_timeout),
+        ("--disk-timeout", typed.disk_timeout),
+    ] {
+        if span.0.is_zero() {
+            return Err(Problem::new(format!("{name} 0: every connection would be cut at once")));
+        }
+    }
+    if let (Some(method), Some(_)) = (typed.method.forced(), typed.direct_above) {
+        return Err(Problem::new(format!(
+            "--direct-above: --method {method} is for files of every size"
+        )));
+    }
+    if typed.window.0 < 4096 {
+        return Err(Problem::new(format!(
+            "--window {}: must be at least 4k, a page",
+            typed.window.0
+        )));
+    }
+    Ok(())
 }
 
 /// Descriptors of a worker beside its listeners: its event loop's, its parking place's, and room for
@@ -210,8 +229,9 @@ impl Config {
 const PER_WORKER: usize = 9;
 
 /// Descriptors that belong to neither a worker nor a connection: standard streams, the log, the pipes
-/// that large transfers share.
-const BESIDE: usize = 64 + 2 * sendrail_transfer::plan::SHARED_PIPES;
+/// that large transfers share, and the rings.
+const BESIDE: usize =
+    64 + 2 * sendrail_transfer::plan::SHARED_PIPES + sendrail_transfer::plan::SHARED_RINGS;
 
 /// Files that each worker keeps open unless told otherwise: a web site's, but at most a quarter of
 /// the limit for all workers together, and what is left beside what was asked for.
@@ -246,6 +266,15 @@ fn connections(
         ))),
         None => Ok(possible.div_ceil(2).min(USUAL)),
     }
+}
+
+fn disk_threads(asked: usize) -> Result<usize, Problem> {
+    /// No disk has a longer queue; all together have 16 times as many threads.
+    const MOST: usize = 256;
+    if (1..=MOST).contains(&asked) {
+        return Ok(asked);
+    }
+    Err(Problem::new(format!("--disk-threads {asked}: must be from 1 to {MOST}")))
 }
 
 fn index_names(names: Vec<String>) -> Result<Vec<String>, Problem> {

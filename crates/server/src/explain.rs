@@ -6,12 +6,17 @@ use crate::{
     config::Problem,
     respond::tier::{ALWAYS, OFTEN},
 };
-use sendrail_files::{Found, Root, RootOptions, Sibling, Siblings};
-use sendrail_sys::probe::Probe;
-use sendrail_transfer::{Medium, Options, Residency, plan};
+use sendrail_files::{Found, Mutable, OpenFile, Root, RootOptions, Sibling, Siblings};
+use sendrail_sys::{
+    open::{OpenFlags, reopen},
+    probe::{Probe, State},
+    ring::ReadRing,
+    stat::direct_alignment,
+};
+use sendrail_transfer::{Medium, Method, Options, Residency, plan, receipt::Refusals};
 use std::{
     io::{self, Write},
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     path::Path,
 };
 
@@ -41,16 +46,25 @@ fn explain(arguments: &ExplainArguments, out: &mut impl Write) -> Result<io::Res
         RootOptions { dotfiles: sendrail_files::Dotfiles::Serve, ..RootOptions::default() };
     let root = Root::open(parent, options).map_err(|error| problem(error.to_string()))?;
     let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
-    let file = match root.find(name).map_err(|error| problem(error.to_string()))? {
-        Found::File(file) => file,
-        Found::Directory(_) => return Err(problem("is a directory; name a file".to_owned())),
+    let find = |root: &Root| match root.find(name).map_err(|error| problem(error.to_string()))? {
+        Found::File(file) => Ok(file),
+        Found::Directory(_) => Err(problem("is a directory; name a file".to_owned())),
     };
+    let file = find(&root)?;
     let facts = file.facts();
     let medium = Medium::from(facts.file_system);
-    let forced = Options { method: arguments.method.forced(), ..Options::default() };
-    let plan =
-        plan::plan(medium, facts.len, &forced, &sendrail_transfer::receipt::Refusals::default());
+    let direct_above = arguments.direct_above.map(|size| size.0);
+    let forced = Options { method: arguments.method.forced(), direct_above, ..Options::default() };
+    arguments.mutable.check(forced.method, direct_above)?;
+    let sent_beneath = arguments.mutable.open(parent, options)?;
+    let sent = find(&sent_beneath)?;
+    let plan = if sent.mutable() == Mutable::Copy {
+        plan::for_one_version(&forced)
+    } else {
+        plan::plan(medium, plan::Size::whole(facts.len), &forced, &Refusals::default())
+    };
     let residency = Residency::look(file.file().as_fd(), medium, 0, facts.len);
+    let residency_of_sent = Residency::look(sent.file().as_fd(), medium, 0, sent.facts().len);
     let siblings = Siblings::inspect(&root, name, facts);
 
     Ok((|| {
@@ -67,8 +81,10 @@ fn explain(arguments: &ExplainArguments, out: &mut impl Write) -> Result<io::Res
         writeln!(
             out,
             "moved by     {}",
-            how(facts.len, &plan, residency, forced.method.is_some())
+            how(facts.len, &plan, residency_of_sent, forced.method.is_some())
         )?;
+        writeln!(out, "changes      {}", of_changes(&sent_beneath, &sent))?;
+        writeln!(out, "past cache   {}", past_the_cache(file.file().as_fd()))?;
         writeln!(out)?;
         writeln!(out, "what this kernel offers for this file:")?;
         writeln!(out, "{}", Probe::of_file(file.file().as_fd()))?;
@@ -87,6 +103,49 @@ fn in_words(sibling: Sibling) -> &'static str {
         Sibling::Missing => "none",
         Sibling::Stale => "older than the file, so it is not served",
         Sibling::Refused => "there, but not a regular file within reach",
+    }
+}
+
+/// What becomes of a download when the file changes meanwhile.
+fn of_changes(root: &Root, file: &OpenFile) -> String {
+    let said = match file.mutable() {
+        Mutable::Share => "may be seen in part by a download that is under way (share)",
+        Mutable::Snapshot => "are not seen by a download that is under way: it is of a copy-on-write clone (snapshot)",
+        Mutable::Copy => "cut a download that is under way short (copy)",
+    };
+    match root.why_no_snapshot(file) {
+        Some(why) => format!("{said}: {why}"),
+        None => said.to_owned(),
+    }
+}
+
+/// What `--method direct` and `--direct-above` come to for this file: tried as the engine does it.
+fn past_the_cache(file: BorrowedFd<'_>) -> String {
+    let alignment = match reopen(file, OpenFlags::READ | OpenFlags::DIRECT) {
+        Err(error) => Err(error.to_string()),
+        Ok(direct) => match direct_alignment(direct.as_fd()) {
+            Ok(Some(said)) if !said.is_supported() => Err("not on this file".to_owned()),
+            Ok(Some(said)) => Ok(format!("in blocks of {} bytes", said.offset)),
+            Ok(None) | Err(_) => Ok("in blocks of 4096 bytes (the kernel does not say)".to_owned()),
+        },
+    };
+    let blocks = match alignment {
+        Ok(blocks) => blocks,
+        Err(why) => {
+            let instead = match Probe::of_file(file).dontcache {
+                State::Available => "RWF_DONTCACHE takes its place (uncached)".to_owned(),
+                State::Unavailable { why, .. } => format!("RWF_DONTCACHE is {why}: copy"),
+            };
+            return format!("no O_DIRECT: {why}; {instead}");
+        }
+    };
+    match ReadRing::new(plan::RING_DEPTH, plan::RING_BUFFER) {
+        Ok(_) => format!(
+            "O_DIRECT {blocks}, by io_uring: up to {} reads of {} KiB at once",
+            plan::RING_DEPTH,
+            plan::RING_BUFFER >> 10
+        ),
+        Err(refused) => format!("O_DIRECT {blocks}, by pread: no io_uring, {}", refused.error),
     }
 }
 
@@ -109,7 +168,9 @@ fn how(len: u64, plan: &plan::Plan, residency: Residency, forced: bool) -> Strin
         plan::Glue::Cork => "TCP_CORK around head and body",
         plan::Glue::More | plan::Glue::None => "MSG_MORE on the head",
     };
-    let place = if residency.is_hot() {
+    let place = if plan.method == Method::Direct {
+        "past the page cache, whatever is resident: no other client waits for this disk"
+    } else if residency.is_hot() {
         "on the event loop, for all of it is resident"
     } else {
         "cold windows in the disk pool, so that no other client waits for this disk"

@@ -12,6 +12,7 @@
 pub mod cli;
 pub mod config;
 pub mod explain;
+pub mod page_cache;
 pub mod serve;
 
 mod announce;

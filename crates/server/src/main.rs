@@ -6,7 +6,7 @@ use clap::Parser;
 use sendrail::{
     cli::{Cli, Command},
     config::Config,
-    explain, serve,
+    explain, page_cache, serve,
 };
 use std::process::ExitCode;
 
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(arguments) => Config::check(*arguments).and_then(serve::run),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Cache(arguments) => return page_cache::run(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -50,7 +50,7 @@ pub fn run(mut config: Config) -> Result<(), Problem> {
     announce::announce(&config, &bound, &measured);
 
     let commander = Commander::new();
-    let shared = Arc::new(Shared::new());
+    let shared = Arc::new(Shared::new(&config));
     let mut workers = Vec::new();
     for (number, listeners) in per_worker.into_iter().enumerate() {
         let (config, shared, log) = (Arc::clone(&config), Arc::clone(&shared), log.clone());

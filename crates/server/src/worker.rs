@@ -11,10 +11,14 @@ use crate::{
     },
     shutdown::{Order, Orders},
 };
+use closing::Closing;
 use parking::Parking;
 use seldom::Seldom;
 use sendrail_http::status::Status;
-use sendrail_transfer::Receipt;
+use sendrail_transfer::{
+    Receipt,
+    disk_pool::{DiskPool, Limits},
+};
 use slab::Slab;
 use std::{
     cell::{Cell, RefCell},
@@ -36,6 +40,7 @@ use tokio::{
 };
 use trim::Trim;
 
+mod closing;
 mod parking;
 mod place;
 mod seldom;
@@ -48,22 +53,25 @@ pub(crate) use place::Place;
 /// a buffer per connection costs 16 % at 512 connections. A head is 16 KiB at the most.
 const READ_BUFFER: usize = 16 << 10;
 
-/// Threads that may sleep on the disk, per worker.
-const DISK_THREADS: usize = 16;
-
 /// What all workers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     connections: AtomicUsize,
     pages: PageBudget,
+    disks: DiskPool,
     trim: Trim,
 }
 
 impl Shared {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
             connections: AtomicUsize::new(0),
             pages: PageBudget::default(),
+            // A connection has one job at the most, so that none is refused.
+            disks: DiskPool::new(Limits {
+                per_device: config.disk_threads,
+                queue: config.max_connections,
+            }),
             trim: Trim::new(Instant::now()),
         }
     }
@@ -85,6 +93,7 @@ pub(crate) struct Worker {
     log: Option<RefCell<LogBuffer>>,
     slots: RefCell<Slab<Rc<Slot>>>,
     parking: Parking,
+    closing: Closing,
     swept_at: Cell<Instant>,
     tidied_at: Cell<Instant>,
     /// That a connection could not be called back.
@@ -110,12 +119,11 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            .max_blocking_threads(DISK_THREADS)
-            .thread_name("disk")
+            .max_blocking_threads(1) // to give memory back; disks have threads of their own
+            .thread_name("trim")
             .build_local(tokio::runtime::LocalOptions::default())?;
         let worker = Rc::new(Self::new(config, shared, log)?);
         let done = runtime.block_on(Rc::clone(&worker).work(listeners, orders));
-        // A thread that sleeps on a dead disk must not keep the process alive.
         runtime.shutdown_background();
         done
     }
@@ -131,6 +139,7 @@ impl Worker {
             log: log.map(|handle| RefCell::new(LogBuffer::new(format, handle))),
             slots: RefCell::new(Slab::new()),
             parking: Parking::new()?,
+            closing: Closing::default(),
             swept_at: Cell::new(Instant::now()),
             tidied_at: Cell::new(Instant::now()),
             lost: Seldom::default(),
@@ -149,7 +158,8 @@ impl Worker {
             unreachable!("that is what was typed")
         };
         let config = Config::check(*typed).map_err(|problem| problem.to_string()).expect("valid");
-        Rc::new(Self::new(Arc::new(config), Arc::new(Shared::new()), None).expect("epoll"))
+        let shared = Arc::new(Shared::new(&config));
+        Rc::new(Self::new(Arc::new(config), shared, None).expect("epoll"))
     }
 
     async fn work(self: Rc<Self>, listeners: Listeners, mut orders: Orders) -> io::Result<()> {
@@ -181,7 +191,6 @@ impl Worker {
                 let left = self.slots.borrow().len();
                 tracing::warn!(connections = left, "closing what is left, unfinished");
                 self.enter_phase(Order::Stop);
-                // A connection whose window is with a slow disk cannot be reached.
                 let _ = tokio::time::timeout(Duration::from_secs(1), self.empty()).await;
             }
         }
@@ -343,6 +352,11 @@ impl Worker {
     /// What the listings on their way take of the memory.
     pub(crate) fn page_budget(&self) -> PageBudget {
         self.shared.pages.clone()
+    }
+
+    /// The threads that may sleep on a disk.
+    pub(crate) fn disks(&self) -> &DiskPool {
+        &self.shared.disks
     }
 
     /// Whether there is an access log.

@@ -1,26 +1,31 @@
 //! The asynchronous front: sends a whole chain from a tokio task.
 //!
 //! While the file is in the page cache everything happens on the task's own thread. Windows that
-//! are not are moved by tokio's blocking pool, so that no other task waits on this one's disk.
+//! are not are moved by the [disk pool](crate::disk_pool) of the process, so that no other task waits
+//! on this one's disk.
 
 use crate::{
     chain::Chain,
+    disk_pool::{DiskPool, Job, Turn, Whose, Windows},
     error::SendError,
     patience::Patience,
     plan::Options,
     receipt::Receipt,
     transfer::{Disk, Step, Transfer},
 };
-use sendrail_sys::poll::writable_now;
+use sendrail_sys::{poll::writable_now, stat::fstat};
 use std::{
     future::Future,
     io,
+    ops::ControlFlow,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 use tokio::{
     io::Interest,
     net::{TcpStream, UnixStream},
+    sync::oneshot,
 };
 
 /// A tokio socket that the engine can send to.
@@ -64,13 +69,14 @@ socket!(TcpStream, UnixStream);
 /// Sends `chain` to `socket`, and yields to other tasks between windows.
 ///
 /// If the future is dropped the message is cut short where it stands, and the connection is good
-/// for nothing else; a window that is on its way through the disk pool then still goes out.
+/// for nothing else; what a thread of the disk pool is busy with then still goes out.
 ///
 /// With [`Options::send_timeout`] the runtime needs its timers (`enable_time`), else this panics.
 ///
 /// # Errors
 ///
-/// As [`blocking::send`](crate::blocking::send).
+/// As [`blocking::send`](crate::blocking::send). [`SendError::Wait`] also if the disk pool takes no
+/// more, for 100,000 wait for it.
 ///
 /// ```
 /// # use std::{io::Write, sync::Arc};
@@ -101,24 +107,18 @@ pub async fn send<S: Socket>(
     let limit = options.send_timeout;
     let mut transfer = Transfer::new(chain, options);
     let mut patience = Patience::new(limit, transfer.remaining(), now());
-    // Made when the first cold window comes up: the pool's thread needs a descriptor that lives
-    // as long as it does.
-    let mut duplicate: Option<OwnedFd> = None;
+    // Made when the first cold window comes up.
+    let mut for_pool: Option<(OwnedFd, Whose)> = None;
     loop {
         let mut step = transfer.step(socket, Disk::MustNotWait);
         if matches!(step, Step::WaitDisk) {
-            let fd = match duplicate.take() {
-                Some(fd) => fd,
-                None => duplicated(socket.as_fd(), transfer.receipt_mut())?,
+            let (fd, whose) = match for_pool.take() {
+                Some(known) => known,
+                None => known_to_pool(socket.as_fd(), &mut transfer)?,
             };
-            let pooled = tokio::task::spawn_blocking(move || {
-                let step = transfer.step(&fd, Disk::MayWait);
-                (transfer, fd, step)
-            });
-            let (back, fd, then) =
-                pooled.await.map_err(|error| SendError::Wait { error: io::Error::other(error) })?;
+            let (back, fd, then) = in_pool(transfer, fd, whose).await?;
             transfer = back;
-            duplicate = Some(fd);
+            for_pool = Some((fd, whose));
             step = then;
         }
         match step {
@@ -146,9 +146,50 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn duplicated(socket: BorrowedFd<'_>, receipt: &mut Receipt) -> Result<OwnedFd, SendError> {
+/// Has a thread that may sleep on the disk move the next windows.
+async fn in_pool(
+    transfer: Transfer,
+    fd: OwnedFd,
+    whose: Whose,
+) -> Result<(Transfer, OwnedFd, Step), SendError> {
+    let wait = |error| SendError::Wait { error };
+    let (tell, told) = oneshot::channel();
+    let mut with_disk = Some((Windows::of(transfer), fd));
+    let work = move |turn: &Turn<'_>| {
+        let (windows, fd) = with_disk.as_mut().expect("it has ended when this is gone");
+        match windows.advance(fd, turn) {
+            ControlFlow::Continue(()) => ControlFlow::Continue(()),
+            ControlFlow::Break(step) => ControlFlow::Break((with_disk.take(), step)),
+        }
+    };
+    let job = Job::in_turns(whose, work, move |outcome| drop(tell.send(outcome)));
+    // Dropped with this future: then what has not begun will not be done.
+    let _ticket = DiskPool::of_the_process()
+        .submit(job)
+        .map_err(|_| wait(io::Error::other("the disk pool takes no more")))?;
+    let (with_disk, step) = told
+        .await
+        .map_err(|error| wait(io::Error::other(error)))?
+        .map_err(|panicked| wait(io::Error::other(panicked)))?;
+    let (windows, fd) = with_disk.expect("it was there until the last turn");
+    Ok((windows.into_transfer(), fd, step))
+}
+
+/// What the pool needs: a descriptor that lives as long as its thread uses it, and which disk it is
+/// for. Here every transfer is a client of its own.
+fn known_to_pool(
+    socket: BorrowedFd<'_>,
+    transfer: &mut Transfer,
+) -> Result<(OwnedFd, Whose), SendError> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let file = transfer.current_file().cloned();
+    let receipt = transfer.receipt_mut();
     receipt.system_calls += 1; // its close(2), in the end
-    receipt.call(|| socket.try_clone_to_owned()).map_err(|error| SendError::Wait { error })
+    let fd =
+        receipt.call(|| socket.try_clone_to_owned()).map_err(|error| SendError::Wait { error })?;
+    let device = file.and_then(|file| receipt.call(|| fstat(file.as_fd())).ok());
+    let device = device.map_or(0, |stat| stat.device);
+    Ok((fd, Whose { device, client: NEXT.fetch_add(1, Ordering::Relaxed) }))
 }
 
 async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {

@@ -13,6 +13,12 @@ pub enum FileFault {
         /// The end of the promised range.
         promised_end: u64,
     },
+    /// The file is not the version any more that all of the range had to be of: see
+    /// [`FileRange::unchanged_since`](crate::FileRange::unchanged_since).
+    Changed {
+        /// The byte up to which it was sent, in that version.
+        offset: u64,
+    },
     /// The kernel could not read the file.
     Read {
         /// The call that failed, by the name of its man page.
@@ -31,6 +37,9 @@ impl fmt::Display for FileFault {
                 f,
                 "the file ends at byte {offset}, before the promised byte {promised_end}: it was truncated while being sent"
             ),
+            Self::Changed { offset } => {
+                write!(f, "the file was changed while being sent, when byte {offset} was to come")
+            }
             Self::Read { doing, offset, error } => {
                 write!(f, "{doing} of the file failed at byte {offset}: {error}")
             }
@@ -41,7 +50,7 @@ impl fmt::Display for FileFault {
 impl std::error::Error for FileFault {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Truncated { .. } => None,
+            Self::Truncated { .. } | Self::Changed { .. } => None,
             Self::Read { error, .. } => Some(error),
         }
     }

@@ -34,8 +34,10 @@
 //! | [`segment`], [`chain`] | what is to be sent |
 //! | [`residency`] | how much of a range is in the page cache, and how we know |
 //! | [`plan`] | which method, which window, which glue: pure |
+//! | `bulk` | what may stay in the page cache, and the giving back of what may not |
 //! | [`method`] | one file per method of moving bytes |
 //! | [`transfer`] | the state machine that owns the chain and takes the steps, or several small ones at once |
+//! | [`disk_pool`] | threads that may sleep on a disk, and whose turn it is |
 //! | [`receipt`] | what it cost |
 //! | [`blocking`], `asynchronous` | fronts for threads and for tokio tasks |
 
@@ -44,7 +46,9 @@
 #[cfg(feature = "tokio")]
 pub mod asynchronous;
 pub mod blocking;
+mod bulk;
 pub mod chain;
+pub mod disk_pool;
 pub mod error;
 pub mod method;
 mod patience;
@@ -54,6 +58,7 @@ pub mod residency;
 pub mod segment;
 pub mod transfer;
 
+pub use bulk::{Acknowledged, DropBehind};
 pub use chain::Chain;
 pub use error::{FileFault, SendError};
 pub use method::Method;

@@ -3,7 +3,7 @@
 //! The figures behind each line were measured on Linux 6.18 over loopback; `docs/decisions/0003`
 //! has them.
 
-use crate::{method::Method, receipt::Refusals};
+use crate::{bulk::DropBehind, method::Method, receipt::Refusals};
 use sendrail_sys::statfs::FileSystem;
 use std::{fmt, time::Duration};
 
@@ -24,6 +24,17 @@ pub const SPLICE_FROM: u64 = 1 << 20;
 /// (`pipe(7)`, pipe-user-pages-soft). Each takes two descriptors. Who comes when all are lent uses `sendfile(2)`.
 pub const SHARED_PIPES: usize = 64;
 
+/// Rings that the `direct` transfers of a process share at the most: with their buffers 64 MiB in all, however many transfers
+/// there are. Each takes a descriptor. Who comes when all are lent reads by `pread(2)`.
+pub const SHARED_RINGS: usize = 16;
+
+/// Reads that one ring keeps going at the most, each into a buffer of its own.
+pub const RING_DEPTH: usize = 8;
+
+/// The length of a direct read in bytes: 1 MiB costs least by the figures (part B), but eight of them for each stream are
+/// memory that serves two streams at half the length.
+pub const RING_BUFFER: usize = 512 << 10;
+
 /// What a caller may ask of a transfer.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -34,11 +45,23 @@ pub struct Options {
     /// How long the blocking and the asynchronous front wait for a socket that takes nothing; each
     /// byte that it takes starts the time anew. `None` waits for ever.
     pub send_timeout: Option<Duration>,
+    /// What becomes of the pages that the transfer brings into the page cache.
+    pub drop_behind: DropBehind,
+    /// Files of this many bytes or more go by `direct`, resident or not, and ranges of them too, as nginx's `directio` has
+    /// it: it is the length of the *file* that decides (see [`FileRange::of_file`](crate::FileRange::of_file)). A method
+    /// that is named goes first.
+    pub direct_above: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { method: None, window: WINDOW, send_timeout: None }
+        Self {
+            method: None,
+            window: WINDOW,
+            send_timeout: None,
+            drop_behind: DropBehind::Auto,
+            direct_above: None,
+        }
     }
 }
 
@@ -47,6 +70,9 @@ impl Default for Options {
 pub enum Medium {
     /// A local disk behind the page cache.
     Disk,
+    /// A layer over other file systems (overlayfs), as containers have it. The pages are those of the
+    /// file beneath, which `cachestat(2)` does not see from here: it finds nothing, whatever is there.
+    Overlay,
     /// Memory: tmpfs, ramfs, a memfd. Always resident.
     Memory,
     /// A network file system or FUSE: pages handed to the socket can go stale or be refilled
@@ -60,9 +86,27 @@ impl From<FileSystem> for Medium {
             Self::Remote
         } else if matches!(file_system, FileSystem::Tmpfs) {
             Self::Memory
+        } else if matches!(file_system, FileSystem::Overlay) {
+            Self::Overlay
         } else {
             Self::Disk
         }
+    }
+}
+
+/// How large something is that is to be sent, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// What is to be sent of the file.
+    pub range: u64,
+    /// The file, of which that is a part or all.
+    pub file: u64,
+}
+
+impl Size {
+    /// All of a file.
+    pub fn whole(file: u64) -> Self {
+        Self { range: file, file }
     }
 }
 
@@ -84,6 +128,10 @@ pub enum Reason {
     ZeroCopy,
     /// The caller named the method.
     Forced,
+    /// The caller named the size from which on files go by `direct`, and the file has it.
+    LargeFile,
+    /// The caller said that the file must not change while it is sent.
+    MustNotChange,
     /// The file lies on a network file system or FUSE.
     RemoteMedium,
     /// The kernel refused what would have been better; see [`Receipt::refusals`](crate::Receipt).
@@ -95,6 +143,10 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::ZeroCopy => "pages go from the page cache to the socket without a CPU copy",
             Self::Forced => "the method was asked for by name",
+            Self::LargeFile => "the file is as large as those that were asked to go past the page cache",
+            Self::MustNotChange => {
+                "the file must not change while it is sent: what was read is looked at before it leaves"
+            }
             Self::RemoteMedium => {
                 "the file is on a network file system or FUSE, whose pages may change under a socket"
             }
@@ -103,23 +155,37 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Chooses the method and the window for a range of a file, `len` bytes long. `splice` stands for a pipe that may not
-/// be there in the end: then it is `sendfile`.
+/// Whether a file of `len` bytes goes by `direct` because it is large. What lies in memory has no disk that could be read
+/// past the page cache.
+pub fn is_large(medium: Medium, len: u64, options: &Options) -> bool {
+    options.method.is_none()
+        && medium != Medium::Memory
+        && options.direct_above.is_some_and(|limit| len >= limit)
+}
+
+/// Chooses the method and the window for a range of a file. `splice` stands for a pipe that may not be there in the end:
+/// then it is `sendfile`.
 ///
 /// ```
-/// use sendrail_transfer::{Medium, Method, Options, plan::plan};
-/// let page = plan(Medium::Disk, 100_000, &Options::default(), &Default::default());
+/// use sendrail_transfer::{Medium, Method, Options, plan::{Size, plan}};
+/// let options = Options::default();
+/// let page = plan(Medium::Disk, Size::whole(100_000), &options, &Default::default());
 /// assert_eq!(page.method, Method::Sendfile);
-/// let film = plan(Medium::Disk, 1 << 30, &Options::default(), &Default::default());
+/// let film = plan(Medium::Disk, Size::whole(1 << 30), &options, &Default::default());
 /// assert_eq!(film.method, Method::Splice);
-/// let nfs = plan(Medium::Remote, 100_000, &Options::default(), &Default::default());
+/// let nfs = plan(Medium::Remote, Size::whole(100_000), &options, &Default::default());
 /// assert_eq!(nfs.method, Method::Copy);
+///
+/// let options = Options { direct_above: Some(4 << 20), ..options };
+/// let seek = plan(Medium::Disk, Size { range: 50_000, file: 1 << 30 }, &options, &Default::default());
+/// assert_eq!(seek.method, Method::Direct);
 /// ```
-pub fn plan(medium: Medium, len: u64, options: &Options, refusals: &Refusals) -> Plan {
+pub fn plan(medium: Medium, size: Size, options: &Options, refusals: &Refusals) -> Plan {
     let (wanted, reason) = match options.method {
         Some(method) => (method, Reason::Forced),
+        None if is_large(medium, size.file, options) => (Method::Direct, Reason::LargeFile),
         None if medium == Medium::Remote => (Method::Copy, Reason::RemoteMedium),
-        None if len < SPLICE_FROM => (Method::Sendfile, Reason::ZeroCopy),
+        None if size.range < SPLICE_FROM => (Method::Sendfile, Reason::ZeroCopy),
         None if refusals.contains(Method::Splice) => (Method::Sendfile, Reason::Refused),
         None => (Method::Splice, Reason::ZeroCopy),
     };
@@ -131,6 +197,19 @@ pub fn plan(medium: Medium, len: u64, options: &Options, refusals: &Refusals) ->
         }
     }
     Plan { method, window: options.window.clamp(1, method.widest_call()), reason }
+}
+
+/// The plan for a range that must not change: [`FileRange::unchanged_since`](crate::FileRange::unchanged_since). Pages that
+/// are handed to the socket go on changing with the file, so that only what has been copied can be answered for.
+///
+/// ```
+/// use sendrail_transfer::{Method, Options, plan};
+/// let options = Options { method: Some(Method::Sendfile), ..Options::default() };
+/// assert_eq!(plan::for_one_version(&options).method, Method::Copy);
+/// ```
+pub fn for_one_version(options: &Options) -> Plan {
+    let window = options.window.clamp(1, Method::Copy.widest_call());
+    Plan { method: Method::Copy, window, reason: Reason::MustNotChange }
 }
 
 /// What keeps a head and its body in the same packets.
@@ -164,14 +243,14 @@ mod tests {
     fn refused(methods: &[Method]) -> Refusals {
         let mut refusals = Refusals::default();
         for method in methods {
-            refusals.push(Refusal { method: *method, errno: 22 });
+            refusals.push(Refusal::of(*method, 22));
         }
         refusals
     }
 
     #[test]
     fn degrades_step_by_step_and_says_so() {
-        use Method::{Copy, Mapped, Sendfile, Splice};
+        use Method::{Copy, Direct, Mapped, Sendfile, Splice, Uncached};
         for (forced, refusals, method, reason) in [
             (None, &[][..], Sendfile, Reason::ZeroCopy),
             (None, &[Sendfile], Splice, Reason::Refused),
@@ -180,9 +259,13 @@ mod tests {
             (Some(Mapped), &[Mapped], Copy, Reason::Refused),
             (Some(Splice), &[Sendfile], Splice, Reason::Forced),
             (Some(Copy), &[Copy], Copy, Reason::Forced),
+            (Some(Direct), &[], Direct, Reason::Forced),
+            (Some(Direct), &[Direct], Uncached, Reason::Refused),
+            (Some(Direct), &[Direct, Uncached], Copy, Reason::Refused),
+            (Some(Uncached), &[Uncached], Copy, Reason::Refused),
         ] {
             let options = Options { method: forced, ..Options::default() };
-            let plan = plan(Medium::Disk, 4096, &options, &refused(refusals));
+            let plan = plan(Medium::Disk, Size::whole(4096), &options, &refused(refusals));
             assert_eq!((plan.method, plan.reason), (method, reason), "{forced:?} {refusals:?}");
         }
     }
@@ -197,8 +280,34 @@ mod tests {
             (SPLICE_FROM, &[Splice, Sendfile], Copy, Reason::Refused),
             (SPLICE_FROM, &[Sendfile], Splice, Reason::ZeroCopy),
         ] {
-            let plan = plan(Medium::Disk, len, &Options::default(), &refused(refusals));
+            let size = Size::whole(len);
+            let plan = plan(Medium::Disk, size, &Options::default(), &refused(refusals));
             assert_eq!((plan.method, plan.reason), (method, reason), "{len} {refusals:?}");
+        }
+    }
+
+    #[test]
+    fn the_length_of_the_file_decides_about_direct() {
+        use Method::{Copy, Direct, Mapped, Sendfile, Splice, Uncached};
+        const LIMIT: u64 = 4 << 20;
+        let (disk, memory, remote) = (Medium::Disk, Medium::Memory, Medium::Remote);
+        for (medium, forced, range, file, refusals, method, reason) in [
+            (disk, None, LIMIT, LIMIT, &[][..], Direct, Reason::LargeFile),
+            (disk, None, 1, LIMIT, &[], Direct, Reason::LargeFile),
+            (disk, None, LIMIT - 1, LIMIT - 1, &[], Splice, Reason::ZeroCopy),
+            (disk, None, 100, LIMIT - 1, &[], Sendfile, Reason::ZeroCopy),
+            (disk, None, LIMIT, LIMIT, &[Direct], Uncached, Reason::Refused),
+            (disk, None, LIMIT, LIMIT, &[Direct, Uncached], Copy, Reason::Refused),
+            (disk, Some(Mapped), LIMIT, LIMIT, &[], Mapped, Reason::Forced),
+            (memory, None, LIMIT, LIMIT, &[], Splice, Reason::ZeroCopy),
+            (remote, None, LIMIT, LIMIT, &[], Direct, Reason::LargeFile),
+            (remote, None, 1, LIMIT - 1, &[], Copy, Reason::RemoteMedium),
+        ] {
+            let direct_above = Some(LIMIT);
+            let options = Options { method: forced, direct_above, ..Options::default() };
+            let plan = plan(medium, Size { range, file }, &options, &refused(refusals));
+            let context = (medium, forced, range, file, refusals);
+            assert_eq!((plan.method, plan.reason), (method, reason), "{context:?}");
         }
     }
 
@@ -207,7 +316,7 @@ mod tests {
         for method in Method::ALL {
             for window in [0, 1, WINDOW, u64::MAX] {
                 let options = Options { method: Some(method), window, ..Options::default() };
-                let plan = plan(Medium::Disk, 4096, &options, &Refusals::default());
+                let plan = plan(Medium::Disk, Size::whole(4096), &options, &Refusals::default());
                 assert!((1..=method.widest_call()).contains(&plan.window), "{method} {window}");
             }
         }

@@ -1,6 +1,6 @@
 //! The receipt: what a transfer cost, counted while it happened.
 
-use crate::method::Method;
+use crate::{method::Method, residency::EvidenceSet};
 use std::{fmt, io};
 
 /// What a transfer cost.
@@ -21,13 +21,16 @@ pub struct Receipt {
     /// or a runtime does to wait for many transfers at once is not in here.
     pub system_calls: u64,
     /// Bytes that the CPU copied between user and kernel memory, each crossing counted once:
-    /// read+write counts every byte twice, mmap+write once, sendfile and splice not at all.
+    /// read+write counts every byte twice, mmap+write and direct I/O once, sendfile and splice not at all.
     /// What was gathered from small ranges is read+write too, and if the socket was full then, what it
     /// did not take has been read in vain.
     /// (A network device without scatter-gather makes the kernel copy once more, out of our sight.)
     pub copied: u64,
     /// File bytes that were not in the page cache when the engine looked.
     pub cold: u64,
+    /// What the engine knew that by. Empty if it never looked: all was said to be resident, or from
+    /// memory.
+    pub evidence: EvidenceSet,
     /// How often the transfer had to wait until the socket took more.
     pub socket_waits: u32,
     /// How often a window was handed to a thread that may sleep on the disk.
@@ -62,7 +65,8 @@ impl Receipt {
 }
 
 impl fmt::Display for Receipt {
-    /// `sendfile calls=3 copied=250 cold=0 waits=0/0`: waits for the socket, then for the disk.
+    /// `sendfile calls=3 copied=250 cold=0 waits=0/0`: waits for the socket, then for the disk. Then
+    /// `known=cachestat`, if it looked whether the file was resident, and what was refused.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -74,6 +78,9 @@ impl fmt::Display for Receipt {
             self.socket_waits,
             self.disk_waits
         )?;
+        if !self.evidence.is_empty() {
+            write!(f, " known={}", self.evidence)?;
+        }
         for refusal in self.refusals.iter() {
             write!(f, " {refusal}")?;
         }
@@ -85,9 +92,31 @@ impl fmt::Display for Receipt {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MethodSet(u8);
 
+/// The way that `direct` reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Way {
+    /// `io_uring(7)`.
+    Ring = 6,
+    /// `pread(2)`, where no ring is to be had.
+    Pread = 7,
+}
+
+// A bit for each method and for each way.
+const _: () = assert!(Method::ALL.len() <= Way::Ring as usize);
+
 impl MethodSet {
     pub(crate) fn insert(&mut self, method: Method) {
         self.0 |= 1 << method as u8;
+    }
+
+    pub(crate) fn insert_way(&mut self, way: Way) {
+        self.0 |= 1 << way as u8;
+    }
+
+    /// Whether `direct` has read this way.
+    pub fn went(self, way: Way) -> bool {
+        self.0 & (1 << way as u8) != 0
     }
 
     /// Whether bytes left by `method`.
@@ -102,32 +131,68 @@ impl MethodSet {
 }
 
 impl fmt::Display for MethodSet {
-    /// `sendfile`, `sendfile+copy`, or `memory` when no file byte has left.
+    /// `sendfile`, `sendfile+copy`, or `memory` when no file byte has left. `direct` is by io_uring,
+    /// `direct(pread)` without it, and where both had their part it is `direct+direct(pread)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
             return f.write_str("memory");
         }
-        let mut names = Method::ALL.iter().filter(|method| self.contains(**method));
-        if let Some(first) = names.next() {
-            f.write_str(first.name())?;
+        let names =
+            Method::ALL.iter().filter(|method| self.contains(**method)).flat_map(|method| {
+                let by_pread = *method == Method::Direct && self.went(Way::Pread);
+                let by_itself = !by_pread || self.went(Way::Ring);
+                [by_itself.then_some(method.name()), by_pread.then_some("direct(pread)")]
+            });
+        for (place, name) in names.flatten().enumerate() {
+            write!(f, "{}{name}", if place == 0 { "" } else { "+" })?;
         }
-        names.try_for_each(|method| write!(f, "+{method}"))
+        Ok(())
     }
 }
 
-/// A method that the kernel, the file system or the socket refused, and what it said.
+/// What the kernel, the file system or the socket refused, and what it said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// The method that was tried.
-    pub method: Method,
+    /// What was tried.
+    pub tried: Tried,
     /// The errno with which it was refused.
     pub errno: i32,
+}
+
+/// What can be refused: a method, for which another takes over; or what a method would rather use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tried {
+    /// The method itself.
+    Method(Method),
+    /// A ring for `direct`, which then reads by `pread(2)`; also one that broke later.
+    IoUring,
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Method(method) => method.fmt(f),
+            Self::IoUring => f.write_str("io_uring"),
+        }
+    }
+}
+
+impl Refusal {
+    /// The refusal of a method.
+    pub fn of(method: Method, errno: i32) -> Self {
+        Self { tried: Tried::Method(method), errno }
+    }
+
+    /// The refusal of a ring.
+    pub fn of_ring(errno: i32) -> Self {
+        Self { tried: Tried::IoUring, errno }
+    }
 }
 
 impl fmt::Display for Refusal {
     /// `refused=sendfile:EINVAL(22)` style, without spaces, so that a log line stays splittable.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "refused={}:{}", self.method, ErrnoName(self.errno))
+        write!(f, "refused={}:{}", self.tried, ErrnoName(self.errno))
     }
 }
 
@@ -138,11 +203,16 @@ impl fmt::Display for ErrnoName {
         // The few with which Linux refuses a method; anything else keeps its number.
         let name = match self.0 {
             1 => "EPERM",
+            2 => "ENOENT",
+            12 => "ENOMEM",
             13 => "EACCES",
             19 => "ENODEV",
             22 => "EINVAL",
+            23 => "ENFILE",
+            24 => "EMFILE",
             29 => "ESPIPE",
             38 => "ENOSYS",
+            62 => "ETIME",
             95 => "EOPNOTSUPP",
             other => return write!(f, "{other}"),
         };
@@ -150,13 +220,14 @@ impl fmt::Display for ErrnoName {
     }
 }
 
-/// The refusals of one transfer. There are never more than there are methods to fall back from.
+/// The refusals of one transfer: the first of each method and of a ring. `copy`, below which there is
+/// nothing, leaves room for the ring.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Refusals([Option<Refusal>; 3]);
+pub struct Refusals([Option<Refusal>; Method::ALL.len()]);
 
 impl Refusals {
     pub(crate) fn push(&mut self, refusal: Refusal) {
-        if self.iter().any(|known| known == refusal) {
+        if self.iter().any(|known| known.tried == refusal.tried) {
             return;
         }
         if let Some(free) = self.0.iter_mut().find(|slot| slot.is_none()) {
@@ -170,7 +241,7 @@ impl Refusals {
     }
 
     pub(crate) fn contains(&self, method: Method) -> bool {
-        self.iter().any(|refusal| refusal.method == method)
+        self.iter().any(|refusal| refusal.tried == Tried::Method(method))
     }
 }
 
@@ -195,11 +266,42 @@ mod tests {
         let mut receipt = Receipt { system_calls: 5, copied: 20, ..Receipt::default() };
         assert_eq!(receipt.to_string(), "memory calls=5 copied=20 cold=0 waits=0/0");
         receipt.methods.insert(Method::Copy);
-        receipt.refusals.push(Refusal { method: Method::Sendfile, errno: 22 });
-        receipt.refusals.push(Refusal { method: Method::Sendfile, errno: 22 });
+        receipt.refusals.push(Refusal::of(Method::Sendfile, 22));
+        receipt.refusals.push(Refusal::of(Method::Sendfile, 22));
+        receipt.refusals.push(Refusal::of_ring(1));
         assert_eq!(
             receipt.to_string(),
-            "copy calls=5 copied=20 cold=0 waits=0/0 refused=sendfile:EINVAL"
+            "copy calls=5 copied=20 cold=0 waits=0/0 refused=sendfile:EINVAL refused=io_uring:EPERM"
         );
+    }
+
+    #[test]
+    fn names_the_way_of_direct_reads() {
+        for (ways, expected) in [
+            (&[Way::Ring][..], "copy+direct+splice"),
+            (&[Way::Pread], "copy+direct(pread)+splice"),
+            (&[Way::Pread, Way::Ring], "copy+direct+direct(pread)+splice"),
+        ] {
+            let mut methods = MethodSet::default();
+            for method in [Method::Splice, Method::Direct, Method::Copy] {
+                methods.insert(method);
+            }
+            for way in ways {
+                methods.insert_way(*way);
+            }
+            assert_eq!(methods.to_string(), expected);
+            assert!(methods.went(ways[0]) && !methods.contains(Method::Mapped));
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_a_refusal_of_everything() {
+        let mut refusals = Refusals::default();
+        refusals.push(Refusal::of_ring(1));
+        refusals.push(Refusal::of_ring(62));
+        for method in Method::ALL.into_iter().filter(|method| method.next_best().is_some()) {
+            refusals.push(Refusal::of(method, 22));
+            assert!(refusals.contains(method), "else it would be tried for ever: {method}");
+        }
     }
 }

@@ -4,8 +4,13 @@
 //! `cachestat(2)` 0.15 (Linux 6.5), `preadv2(2)` with RWF_NOWAIT 0.11 per byte asked (4.14),
 //! `mincore(2)` over a mapping of its own 6.9. Each can be refused: cachestat by kernels before 6.5
 //! and for files that the process may neither write nor own, RWF_NOWAIT by file systems.
+//!
+//! cachestat counts a page from the moment its reading begins, and who sends it then sleeps until the
+//! disk has answered. So an event loop has what cachestat calls resident confirmed by RWF_NOWAIT, a byte
+//! for each [`CONFIRM`]: on network file systems and FUSE not even that is a promise (a read may ask
+//! the server whether its copy is still good), and nothing counts as ready there.
 
-use crate::{method::Method, plan::Medium, receipt::Receipt};
+use crate::{plan::Medium, receipt::Receipt};
 use sendrail_sys::{
     cachestat::cachestat,
     limits::page_size,
@@ -16,6 +21,10 @@ use std::{
     fmt, io,
     os::fd::{AsFd, BorrowedFd},
 };
+
+/// One byte is tried in so many, in bytes: a read that is under way ends piece by piece, and no
+/// piece that a disk is asked for is much smaller (0.9 µs for a window of 2 MiB).
+const CONFIRM: u64 = 256 << 10;
 
 /// How much of a range is in the page cache, and how we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +37,25 @@ pub struct Residency {
     pub evidence: Evidence,
 }
 
+/// How much of a range is in the page cache, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// All of it.
+    Resident,
+    /// Some of it.
+    Partly,
+    /// Nothing of it.
+    Cold,
+}
+
 /// What a [`Residency`] rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Evidence {
     /// `cachestat(2)`: exact.
     Cachestat,
-    /// `preadv2(2)` with RWF_NOWAIT of the first and the last byte: what lies between is assumed.
+    /// `preadv2(2)` with RWF_NOWAIT of the first byte and of one in each 256 KiB: what lies between is
+    /// assumed.
     NoWait,
     /// `mincore(2)`: exact.
     Mincore,
@@ -41,6 +63,58 @@ pub enum Evidence {
     Memory,
     /// Every probe was refused. The range is taken for cold, which costs time but stalls nobody.
     None,
+}
+
+/// All that the looks of one transfer rested on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EvidenceSet(u8);
+
+impl EvidenceSet {
+    const ALL: [Evidence; 5] = [
+        Evidence::Cachestat,
+        Evidence::NoWait,
+        Evidence::Mincore,
+        Evidence::Memory,
+        Evidence::None,
+    ];
+
+    pub(crate) fn insert(&mut self, evidence: Evidence) {
+        self.0 |= 1 << evidence as u8;
+    }
+
+    /// Whether a look rested on this.
+    pub fn contains(self, evidence: Evidence) -> bool {
+        self.0 & (1 << evidence as u8) != 0
+    }
+
+    /// Whether nothing was looked at.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for EvidenceSet {
+    /// `cachestat`, `cachestat+nowait`: without spaces, for log lines.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = Self::ALL.into_iter().filter(|evidence| self.contains(*evidence));
+        for (place, evidence) in seen.enumerate() {
+            write!(f, "{}{}", if place == 0 { "" } else { "+" }, evidence.name())?;
+        }
+        Ok(())
+    }
+}
+
+impl Evidence {
+    /// The name in receipts and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cachestat => "cachestat",
+            Self::NoWait => "nowait",
+            Self::Mincore => "mincore",
+            Self::Memory => "memory",
+            Self::None => "none",
+        }
+    }
 }
 
 impl fmt::Display for Evidence {
@@ -77,17 +151,24 @@ impl Residency {
         if pages == 0 || medium == Medium::Memory {
             return Self { resident: pages, pages, evidence: Evidence::Memory };
         }
-        let refused = match receipt.call(|| cachestat(file, offset, len)) {
-            Ok(stat) => {
-                let resident = stat.cached.min(pages);
-                return Self { resident, pages, evidence: Evidence::Cachestat };
+        let lies = medium == Medium::Overlay;
+        let refused = if lies {
+            io::ErrorKind::Unsupported.into()
+        } else {
+            match receipt.call(|| cachestat(file, offset, len)) {
+                Ok(stat) => {
+                    let resident = stat.cached.min(pages);
+                    return Self { resident, pages, evidence: Evidence::Cachestat };
+                }
+                Err(error) => error,
             }
-            Err(error) => error,
         };
         let nothing = Self { resident: 0, pages, evidence: Evidence::None };
-        match both_ends_without_waiting(file, offset, len, receipt) {
-            Ok(true) => Self { resident: pages, pages, evidence: Evidence::NoWait },
-            Ok(false) => Self { resident: 0, pages, evidence: Evidence::NoWait },
+        match ready_bytes(file, offset, len, pages > 1, receipt) {
+            Ok(ready) => {
+                let resident = if ready == len { pages } else { ready / page_size() as u64 };
+                Self { resident, pages, evidence: Evidence::NoWait }
+            }
             // To those who may neither write nor own the file, mincore(2) says that all is resident,
             // where cachestat(2) says EPERM.
             Err(_) if refused.kind() == io::ErrorKind::PermissionDenied => nothing,
@@ -99,6 +180,41 @@ impl Residency {
                 }
                 Err(_) => nothing,
             },
+        }
+    }
+
+    /// The same for an event loop, which must not sleep: what is still being read does not count as
+    /// resident, nor what may have to be asked of a server.
+    pub(crate) fn ready_counted(
+        file: BorrowedFd<'_>,
+        medium: Medium,
+        offset: u64,
+        len: u64,
+        receipt: &mut Receipt,
+    ) -> Self {
+        let mut seen = Self::look_counted(file, medium, offset, len, receipt);
+        if medium == Medium::Remote {
+            return Self { resident: 0, evidence: Evidence::None, ..seen };
+        }
+        if seen.evidence != Evidence::Cachestat || !seen.is_hot() {
+            return seen;
+        }
+        match ready_bytes(file, offset, len, false, receipt) {
+            Ok(ready) if ready < len => {
+                seen.resident = seen.resident.min(ready / page_size() as u64);
+            }
+            // If this file system does not know RWF_NOWAIT, what cachestat says must do.
+            Ok(_) | Err(_) => {}
+        }
+        seen
+    }
+
+    /// All, some or nothing of the range.
+    pub fn state(self) -> State {
+        match self.resident {
+            all if all == self.pages => State::Resident,
+            0 => State::Cold,
+            _ => State::Partly,
         }
     }
 
@@ -125,30 +241,35 @@ impl fmt::Display for Residency {
     }
 }
 
-/// Methods that never block on the page cache need no look at it. None of today's does.
-pub(crate) fn matters_for(method: Method) -> bool {
-    match method {
-        Method::Copy | Method::Mapped | Method::Sendfile | Method::Splice => true,
-    }
-}
-
-/// RWF_NOWAIT answers EAGAIN for a page that is absent, and starts reading it.
-fn both_ends_without_waiting(
+/// How many bytes from `offset` on can be read without waiting, by trying one in each [`CONFIRM`], and
+/// the `first`, if that is asked for. RWF_NOWAIT answers EAGAIN for a page that is not there, and
+/// starts reading it.
+fn ready_bytes(
     file: BorrowedFd<'_>,
     offset: u64,
     len: u64,
+    first: bool,
     receipt: &mut Receipt,
-) -> io::Result<bool> {
+) -> io::Result<u64> {
     let nowait = ReadFlags { nowait: true, ..ReadFlags::default() };
-    for at in [offset, offset + len - 1] {
-        let mut byte = [0];
-        match receipt.call(|| preadv2(file, &mut byte, at, nowait)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
+    let end = offset + len;
+    let mut ready = offset;
+    while ready < end {
+        let to = (ready / CONFIRM + 1).saturating_mul(CONFIRM).min(end);
+        let tries = [offset, to - 1];
+        let tries = if first && ready == offset { &tries[..] } else { &tries[1..] };
+        for at in tries {
+            match receipt.call(|| preadv2(file, &mut [0], *at, nowait)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(ready - offset);
+                }
+                Err(error) => return Err(error),
+            }
         }
+        ready = to;
     }
-    Ok(true)
+    Ok(len)
 }
 
 fn pages_touched(offset: u64, len: u64, page: u64) -> u64 {

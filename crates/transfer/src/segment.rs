@@ -2,6 +2,7 @@
 
 use crate::plan::Medium;
 use bytes::Bytes;
+use sendrail_sys::stat::Timestamp;
 use std::{fs::File, sync::Arc};
 
 /// A piece of a message: bytes in memory, or a range of an open file.
@@ -39,6 +40,8 @@ pub struct FileRange {
     pub(crate) len: u64,
     pub(crate) medium: Option<Medium>,
     pub(crate) resident: bool,
+    pub(crate) file_len: Option<u64>,
+    pub(crate) unchanged_since: Option<Timestamp>,
 }
 
 impl FileRange {
@@ -48,7 +51,16 @@ impl FileRange {
     /// The range is a promise: if the file turns out to be shorter when its turn comes, the
     /// transfer fails with [`FileFault::Truncated`](crate::FileFault::Truncated).
     pub fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
-        Self { file, offset, len: len.min(u64::MAX - offset), medium: None, resident: false }
+        let len = len.min(u64::MAX - offset);
+        Self {
+            file,
+            offset,
+            len,
+            medium: None,
+            resident: false,
+            file_len: None,
+            unchanged_since: None,
+        }
     }
 
     /// Says what the file lies on, which saves the engine a `statfs(2)` per transfer.
@@ -58,6 +70,53 @@ impl FileRange {
         self
     }
 
+    /// Says how long the whole file is, in bytes: large files may go another way than small ones
+    /// ([`Options::direct_above`](crate::Options)), also in part.
+    #[must_use]
+    pub fn of_file(mut self, len: u64) -> Self {
+        self.file_len = Some(len);
+        self
+    }
+
+    /// Says that all of the range must be of one version of the file: `file_len` bytes long, and last modified at
+    /// `modified` (`st_mtim`, `fstat(2)`). It is sent by [`copy`](crate::Method::Copy), whatever method was asked for, and
+    /// each piece is only handed to the socket if the file is still that version after it was read; else the transfer fails
+    /// with [`FileFault::Changed`](crate::FileFault::Changed), and nothing of another version has been sent.
+    ///
+    /// The time of a file is that of the last timer tick before a change (until Linux 6.13), so what is written within 10 ms
+    /// of `modified` may go unnoticed. So does what is written through a mapping that was written through before
+    /// (`mmap(2)`, MAP_SHARED), and what is hidden by setting the time back (`utimensat(2)`). The time of the last change to
+    /// the inode is not compared, since a new link or other permissions change that as well.
+    ///
+    /// ```
+    /// use std::{fs::File, io::{Read, Write}, os::{fd::AsFd, unix::net::UnixStream}, sync::Arc};
+    /// use sendrail_transfer::{Chain, FileFault, FileRange, Options, SendError, blocking};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut file = tempfile::tempfile()?;
+    /// file.write_all(b"version 1")?;
+    /// let seen = sendrail_sys::fstat(file.as_fd())?;
+    /// file.set_len(5)?; // somebody is at it
+    ///
+    /// let range = FileRange::new(Arc::new(file), 0, 5).unchanged_since(seen.modified, seen.len);
+    /// let mut chain = Chain::new();
+    /// chain.push_file(range);
+    /// let (socket, mut peer) = UnixStream::pair()?;
+    /// let Err(SendError::File { fault, .. }) = blocking::send(&socket, chain, Options::default()) else {
+    ///     panic!("it was sent");
+    /// };
+    /// assert!(matches!(fault, FileFault::Changed { offset: 0 }));
+    /// drop(socket);
+    /// assert_eq!(peer.read(&mut [0; 5])?, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn unchanged_since(mut self, modified: Timestamp, file_len: u64) -> Self {
+        self.unchanged_since = Some(modified);
+        self.of_file(file_len)
+    }
+
     /// Says that the range has just been found in the page cache, so that the engine need not look
     /// again until it has to wait for the socket. For a caller that sends the same range thousands of
     /// times a second.
@@ -65,6 +124,11 @@ impl FileRange {
     pub fn known_resident(mut self, resident: bool) -> Self {
         self.resident = resident;
         self
+    }
+
+    /// How long the file is, or at the least must be: as long as was said, or as the range reaches.
+    pub fn file_len(&self) -> u64 {
+        self.file_len.unwrap_or(self.offset + self.len)
     }
 
     /// The first byte that is still to be sent.

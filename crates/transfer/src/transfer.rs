@@ -1,17 +1,19 @@
 //! The transfer: owns a chain and sends it in steps, each of which never waits for the socket.
 
+mod cold;
 mod gather;
 
 use crate::{
+    bulk::{Acknowledged, Reader},
     chain::Chain,
     error::FileFault,
     method::{Fault, Method, Moved, Mover, Taken},
-    plan::{self, Glue, Medium, Options, Plan, glue, plan},
+    plan::{self, Glue, Medium, Options, Plan, Size, glue, plan},
     receipt::{Receipt, Refusal},
-    residency::{Residency, matters_for},
     segment::{FileRange, Segment},
 };
 use bytes::Bytes;
+use cold::Look;
 use gather::{Gathered, Gathering};
 use sendrail_sys::{
     poll::writable_now,
@@ -28,6 +30,11 @@ use std::{
 
 /// How many pieces of memory go into one `sendmsg(2)`.
 const GATHER: usize = 32;
+
+/// The most of a bulk transfer that an event loop moves in a step of its own, in bytes: what a slow
+/// client takes at a time. For a fast one a thread goes on, so that who asks for something small does
+/// not find the loop busy with one window of each download after the other.
+const IN_PASSING: u64 = 256 << 10;
 
 /// Whether a step may sleep until the disk has answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,14 +66,6 @@ pub enum Step {
     Failed(FileFault),
 }
 
-/// What a look at the page cache told about a window of the front range.
-#[derive(Debug, Clone, Copy, Default)]
-struct Look {
-    /// Where the window ends in the file; 0 if none has been looked at.
-    end: u64,
-    hot: bool,
-}
-
 /// One message on its way to one socket.
 ///
 /// The order of calls: [`new`](Self::new); [`begin`](Self::begin) when there is a head in the
@@ -87,10 +86,22 @@ pub struct Transfer {
     glue: Option<Glue>,
     /// The window of the front range that was looked up in the page cache last.
     looked_at: Look,
+    /// The way through the front range, from the first window that was not resident.
+    bulk: Option<Box<Reader>>,
+    /// Tells later what the peer has acknowledged.
+    connection: Option<Connection>,
     gathering: Gathering,
     /// Where in its file the range ends that goes through a pipe.
     piped_to: Option<u64>,
     receipt: Receipt,
+}
+
+struct Connection(Arc<dyn Acknowledged>);
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connection")
+    }
 }
 
 impl Transfer {
@@ -102,6 +113,8 @@ impl Transfer {
             mover: None,
             glue: None,
             looked_at: Look::default(),
+            bulk: None,
+            connection: None,
             gathering: Gathering::default(),
             piped_to: None,
             receipt: Receipt::default(),
@@ -173,6 +186,10 @@ impl Transfer {
     pub fn step(&mut self, socket: impl AsFd, disk: Disk) -> Step {
         let socket = socket.as_fd();
         let mut budget = self.options.window.max(1);
+        let in_passing = disk == Disk::MustNotWait && self.is_bulk();
+        if in_passing {
+            budget = budget.min(IN_PASSING);
+        }
         loop {
             let before = self.chain.remaining();
             let gathered =
@@ -187,9 +204,28 @@ impl Transfer {
             }
             budget = budget.saturating_sub(before - self.chain.remaining());
             if budget == 0 && !self.chain.is_empty() {
-                return Step::Yield;
+                // A socket that took all of it would take more, and others want this thread.
+                return if in_passing && self.is_bulk() { self.wait_disk() } else { Step::Yield };
             }
         }
+    }
+
+    /// Says how to find out what the peer has acknowledged when the transfer is over. Without it, the
+    /// last pages that it brought into the page cache are given back by trying now and then.
+    ///
+    /// To be said before the first step that may wait for the disk.
+    pub fn acknowledged_by(&mut self, connection: Arc<dyn Acknowledged>) {
+        self.connection = Some(Connection(connection));
+    }
+
+    /// Whether that has been said.
+    pub fn knows_connection(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Whether it is on its way through a file that was not resident when it came.
+    pub(crate) fn is_bulk(&self) -> bool {
+        self.bulk.is_some()
     }
 
     /// What the transfer has cost so far.
@@ -302,11 +338,14 @@ impl Transfer {
     /// The plan for the rest of a range. A range that has begun to go through a pipe goes on that way to its end: what
     /// is in the pipe must come next.
     fn plan(&mut self, range: &FileRange, medium: Medium) -> Plan {
+        if range.unchanged_since.is_some() {
+            return plan::for_one_version(&self.options);
+        }
         let end = range.offset + range.len;
         let refusals = &self.receipt.refusals;
         let begun = self.piped_to == Some(end) && !refusals.contains(Method::Splice);
-        let len = if begun { u64::MAX } else { range.len };
-        let mut planned = plan(medium, len, &self.options, refusals);
+        let size = Size { range: if begun { u64::MAX } else { range.len }, file: range.file_len() };
+        let mut planned = plan(medium, size, &self.options, refusals);
         if planned.method != Method::Splice || self.options.method.is_some() || begun {
             return planned;
         }
@@ -315,7 +354,7 @@ impl Transfer {
         if self.mover.is_some() {
             self.piped_to = Some(end);
         } else {
-            let small = plan::SPLICE_FROM - 1;
+            let small = Size { range: plan::SPLICE_FROM - 1, ..size };
             planned = plan(medium, small, &self.options, &self.receipt.refusals);
         }
         planned
@@ -334,10 +373,10 @@ impl Transfer {
         let known_cold = self.gathering.knows_cold(self.chain.remaining() - range.len, disk);
         // What the caller knew was true before a slow reader took its time.
         let known_resident = range.resident && self.receipt.socket_waits == 0 && !known_cold;
-        if disk == Disk::MustNotWait && !known_resident && matters_for(plan.method) {
-            match self.hot_bytes(range, medium, known_cold) {
+        if !known_resident && plan.method.reads_page_cache() {
+            match self.look_ahead(range, (medium, plan.method), window, known_cold, disk) {
                 0 => return Some(self.wait_disk()),
-                hot => window = window.min(hot),
+                ready => window = window.min(ready),
             }
         }
         let mover = match self.mover.take() {
@@ -350,12 +389,14 @@ impl Transfer {
             }
         };
         let more = self.chain.continues();
-        match mover.advance(socket, range, window, more, &mut self.receipt) {
+        match mover.advance(socket, range, window, more, disk, &mut self.receipt) {
             Ok(Moved::Bytes { count, taken }) => {
                 self.receipt.count_from_file(plan.method, count);
                 self.chain.advance(count);
+                self.leave_behind(socket, count, disk);
                 if count == range.len() {
                     self.looked_at = Look::default(); // the next range may be of another file
+                    self.bulk = None;
                     return None;
                 }
                 match taken {
@@ -365,6 +406,7 @@ impl Transfer {
                 }
             }
             Ok(Moved::SocketFull) => Some(self.wait_socket()),
+            Ok(Moved::DiskNotReady) => Some(self.wait_disk()),
             Err(Fault::Refused(error)) => self.fall_back(range, &plan, error),
             Err(Fault::File(fault)) => Some(self.fail(fault)),
             Err(Fault::Socket(error)) => Some(self.gone(error)),
@@ -388,7 +430,7 @@ impl Transfer {
             let (doing, offset) = (plan.method.name(), range.offset());
             return Some(self.fail(FileFault::Read { doing, offset, error }));
         }
-        self.receipt.refusals.push(Refusal { method: plan.method, errno });
+        self.receipt.refusals.push(Refusal::of(plan.method, errno));
         None
     }
 
@@ -411,35 +453,5 @@ impl Transfer {
         let medium = self.receipt.call(|| file_system(file)).map_or(Medium::Disk, Medium::from);
         self.chain.set_front_medium(medium);
         medium
-    }
-
-    /// How many of the next bytes can be moved without sleeping on the disk; 0 if the rest of the
-    /// window is not in the page cache altogether.
-    ///
-    /// Looks once per window that is hot, not once per step: a slow reader takes a window in many
-    /// steps. A cold window is looked at again when only a part of it has been moved, for the disk
-    /// may have read the rest in the meantime, or not; its cold bytes count once.
-    fn hot_bytes(&mut self, range: &FileRange, medium: Medium, known_cold: bool) -> u64 {
-        let again = range.offset() < self.looked_at.end;
-        if !again {
-            let window = self.options.window.max(1).min(range.len());
-            self.looked_at = Look { end: range.offset() + window, hot: false };
-        }
-        let len = self.looked_at.end - range.offset();
-        if !self.looked_at.hot {
-            let cold = if known_cold {
-                len
-            } else {
-                let (file, offset) = (range.file.as_fd(), range.offset());
-                Residency::look_counted(file, medium, offset, len, &mut self.receipt)
-                    .cold_bytes()
-                    .min(len)
-            };
-            self.looked_at.hot = cold == 0;
-            if !again {
-                self.receipt.cold += cold;
-            }
-        }
-        if self.looked_at.hot { len } else { 0 }
     }
 }

@@ -30,7 +30,7 @@ impl Confinement {
     /// Finds out by trying `openat2` on the root itself. Any refusal that is not about `openat2`
     /// (no permission to enter the directory, for one) is the error.
     pub(crate) fn try_on(root: BorrowedFd<'_>, symlinks: Symlinks) -> io::Result<Self> {
-        let Err(error) = openat2::open(root, c".", OpenFlags::PATH, symlinks) else {
+        let Err(error) = openat2::open(root, c".", OpenFlags::PATH, symlinks, false) else {
             return Ok(Self::Openat2);
         };
         let Some(why) = why_unusable(&error) else { return Err(error) };
@@ -45,17 +45,19 @@ impl Confinement {
 
     /// Opens `path` (checked: relative, no "." or "..", or exactly ".") beneath `root`.
     ///
-    /// ELOOP and EXDEV say that the confinement refused. EINTR is tried again.
+    /// ELOOP and EXDEV say that the confinement refused. EINTR is tried again. With `cached`, EAGAIN
+    /// says that a name on the way is not in memory (RESOLVE_CACHED); a walk does not know, and waits.
     pub(crate) fn open(
         self,
         root: BorrowedFd<'_>,
         path: &CStr,
         flags: OpenFlags,
         symlinks: Symlinks,
+        cached: bool,
     ) -> io::Result<OwnedFd> {
         loop {
             let opened = match self {
-                Self::Openat2 => openat2::open(root, path, flags, symlinks),
+                Self::Openat2 => openat2::open(root, path, flags, symlinks, cached),
                 Self::Walk { .. } => walk::open(root, path, flags),
             };
             match opened {

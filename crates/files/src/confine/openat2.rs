@@ -18,15 +18,18 @@ pub(super) fn open(
     path: &CStr,
     flags: OpenFlags,
     symlinks: Symlinks,
+    cached: bool,
 ) -> io::Result<OwnedFd> {
     // The magic links of /proc leave any confinement behind, so that no policy follows them.
-    let no_magic = Resolve { no_magiclinks: true, ..Resolve::default() };
+    let no_magic = Resolve { no_magiclinks: true, cached, ..Resolve::default() };
     let resolve = match symlinks {
         Symlinks::Deny => Resolve { beneath: true, no_symlinks: true, ..no_magic },
         Symlinks::SameRoot => Resolve { beneath: true, ..no_magic },
         Symlinks::Follow => no_magic,
     };
-    let mut tries = 1;
+    // It also says that not all names are cached, which trying again would not change. But as a rename
+    // or a mount elsewhere is as good a reason for it, there is one more try before anybody waits.
+    let mut tries = if cached { TRIES - 1 } else { 1 };
     loop {
         match sys::openat2(root, path, flags, resolve) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && tries < TRIES => tries += 1,

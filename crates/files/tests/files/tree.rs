@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use sendrail_files::{Confinement, Dotfiles, Found, OpenError, Root, RootOptions, Symlinks};
+use sendrail_files::{Confinement, Found, OpenError, Root, RootOptions, Symlinks};
 use tempfile::TempDir;
 
 pub(crate) const CANARY: &[u8] = b"the canary outside the root";
@@ -74,12 +74,12 @@ impl Tree {
     }
 
     pub(crate) fn root(&self, symlinks: Symlinks) -> Root {
-        let options = RootOptions { symlinks, dotfiles: Dotfiles::Deny };
+        let options = RootOptions { symlinks, ..RootOptions::default() };
         Root::open(&self.top(), options).unwrap()
     }
 
     pub(crate) fn walking(&self, symlinks: Symlinks) -> Root {
-        let options = RootOptions { symlinks, dotfiles: Dotfiles::Deny };
+        let options = RootOptions { symlinks, ..RootOptions::default() };
         let root = Root::open_by_walk(&self.top(), options).unwrap();
         assert!(matches!(root.confinement(), Confinement::Walk { .. }));
         root

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 /// Turns requests into replies, and holds the one that is to be sent next: the machine never looks
 /// at it. `persist` says whether the connection may live after the reply.
 pub(crate) trait Responder {
-    /// Answers a request on its merits.
-    fn answer(&mut self, head: &Head<'_>, persist: bool);
+    /// Answers a request on its merits. `bytes` are what the head was parsed from.
+    fn answer(&mut self, head: &Head<'_>, bytes: &[u8], persist: bool);
     /// Answers one that is refused. The connection closes afterwards. `head` is known when it was
     /// not the head that was wrong.
     fn refuse(&mut self, refusal: &Refusal, head: Option<&Head<'_>>);
@@ -223,8 +223,10 @@ impl Machine {
                 (0, Event::Read)
             }
             Ok(Parsed::Complete { head, consumed }) => {
+                let (bytes, rest) = data.split_at(consumed);
+                let body_deadline = now + limits.body;
                 let (used, event) =
-                    self.begin(&head, &data[consumed..], now + limits.body, limits, responder);
+                    self.begin(&head, bytes, rest, body_deadline, limits, responder);
                 (consumed + used, event)
             }
             Err(refusal) => self.refuse(data.len(), &refusal, None, responder),
@@ -235,6 +237,7 @@ impl Machine {
     fn begin<P: Responder>(
         &mut self,
         head: &Head<'_>,
+        bytes: &[u8],
         rest: &[u8],
         body_deadline: Instant,
         limits: &Limits,
@@ -243,14 +246,14 @@ impl Machine {
         let persist = head.keep_alive && !self.draining;
         if head.framing == Framing::None {
             self.state = State::Sending { persist };
-            responder.answer(head, persist);
+            responder.answer(head, bytes, persist);
             return (0, Event::Send);
         }
         // A client that waits to be asked for its body is not asked for one that nobody wants.
         let unwanted = !matches!(head.method, Method::Get | Method::Head | Method::Options);
         if head.expect_continue && unwanted {
             self.state = State::Sending { persist: false };
-            responder.answer(head, false);
+            responder.answer(head, bytes, false);
             return (0, Event::Send);
         }
         let mut drain = match Drain::new(head.framing, limits.max_body) {
@@ -261,7 +264,7 @@ impl Machine {
             Ok(fed) => fed,
             Err(refusal) => return self.refuse(rest.len(), &refusal, Some(head), responder),
         };
-        responder.answer(head, persist);
+        responder.answer(head, bytes, persist);
         if fed.done {
             self.state = State::Sending { persist };
             return (fed.consumed, Event::Send);

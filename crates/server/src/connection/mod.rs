@@ -1,8 +1,11 @@
 //! One connection: a state machine without I/O (`machine`), and the driver that gives it a socket.
 
+mod disk;
 mod driver;
+mod far_end;
 pub(crate) mod machine;
 mod pace;
+mod prepare;
 mod send;
 pub(crate) mod slot;
 

@@ -1,7 +1,9 @@
 //! Sending a reply: takes the transfer's steps, and waits in between for what they name.
 
 use super::{
+    disk::NoAnswer,
     driver::{Connection, Wait},
+    far_end::FarEnd,
     pace::{Pace, Verdict},
 };
 use crate::{
@@ -10,8 +12,11 @@ use crate::{
 };
 use sendrail_http::status::Status;
 use sendrail_sys::{poll::writable_now, sockopt::unsent_bytes};
-use sendrail_transfer::{Chain, Disk, Receipt, Step, Transfer};
-use std::{fs::File, os::fd::AsRawFd, rc::Rc, sync::Arc, time::Instant};
+use sendrail_transfer::{
+    Chain, Disk, Receipt, Step, Transfer,
+    disk_pool::{Turn, Windows},
+};
+use std::{fs::File, ops::ControlFlow, os::fd::AsRawFd, sync::Arc, time::Instant};
 use tokio::io::Interest;
 
 /// Whether the connection can go on.
@@ -35,6 +40,11 @@ struct Answered {
 /// A reply on its way.
 struct Sending {
     transfer: Transfer,
+    /// In place of the transfer's own, if that is still with a disk which does not answer: what it
+    /// had cost before.
+    left_with_disk: Option<Box<Receipt>>,
+    /// What its file lies on.
+    device: u64,
     answered: Answered,
     pace: Option<Pace>,
     /// The last step was taken by a thread of the disk pool.
@@ -45,42 +55,29 @@ impl Connection {
     /// Sends the reply. What can be sent at once is, without any of the state that waiting takes.
     pub(super) async fn send(&mut self) -> Sent {
         let Some(mut reply) = self.reply.take() else { unreachable!("the machine says so") };
-        if let Source::Listing(_) = reply.source {
-            let Some(listed) = self.list(reply).await else { return Sent::CutShort };
-            reply = listed;
+        if let Source::Listing(_) | Source::Deferred(_) = reply.source {
+            // In memory of its own: it is rare, and would make every other connection larger.
+            match Box::pin(self.prepare(reply)).await {
+                Some(prepared) => reply = prepared,
+                None => return Sent::CutShort,
+            }
         }
         let Some((mut sending, step)) = self.begin(reply) else {
             return Sent::Whole { at_once: true };
         };
-        match self.go_on(&mut sending, step).await {
-            Some(end) => {
-                self.note(sending.answered, sending.transfer.into_receipt(), end);
-                if end == End::Complete { Sent::Whole { at_once: false } } else { Sent::CutShort }
-            }
-            None => Sent::CutShort,
-        }
-    }
-
-    /// Makes a listing where waiting for the disk is allowed.
-    async fn list(&mut self, reply: Reply) -> Option<Reply> {
-        let Reply { source: Source::Listing(job), record, .. } = reply else { return Some(reply) };
-        let worker = Rc::clone(&self.worker);
-        let _turn = worker.listing_turns.acquire().await.ok()?;
-        let budget = worker.page_budget();
-        let listed = tokio::task::spawn_blocking(move || {
-            let made = job.make(&budget);
-            (job, made)
-        });
-        let (job, made) = listed.await.ok()?;
-        let mut reply = self.worker.site.borrow_mut().listed(&job, made);
-        reply.record = record;
-        Some(reply)
+        let end = self.go_on(&mut sending, step).await;
+        let receipt = match sending.left_with_disk {
+            Some(receipt) => *receipt,
+            None => sending.transfer.into_receipt(),
+        };
+        self.note(sending.answered, receipt, end);
+        if end == End::Complete { Sent::Whole { at_once: false } } else { Sent::CutShort }
     }
 
     /// Sends the head from wherever it is, and the first window behind it. Nothing is left to do,
     /// nearly always; else what is.
     fn begin(&mut self, reply: Reply) -> Option<(Sending, Step)> {
-        let Reply { status, head_len, source, cost, record } = reply;
+        let Reply { status, head_len, source, cost, device, record } = reply;
         let answered = Answered { status, head_len, record, cost };
         let socket = &*self.stream;
         let options = &self.worker.config.transfer;
@@ -135,65 +132,97 @@ impl Connection {
                 let step = transfer.begin(socket, &head, Disk::MustNotWait);
                 (transfer, step)
             }
-            Source::Listing(_) => unreachable!("a listing is made before it is sent"),
+            Source::Listing(_) | Source::Deferred(_) => {
+                unreachable!("it is prepared before it is sent")
+            }
         };
         if matches!(step, Step::Done) {
             self.note(answered, transfer.into_receipt(), End::Complete);
             return None;
         }
-        Some((Sending { transfer, answered, pace: None, from_pool: false }, step))
+        let sending = Sending {
+            transfer,
+            left_with_disk: None,
+            device,
+            answered,
+            pace: None,
+            from_pool: false,
+        };
+        Some((sending, step))
     }
 
-    /// Takes steps until the end; `None` if the transfer is lost with its receipt.
-    async fn go_on(&self, sending: &mut Sending, mut step: Step) -> Option<End> {
+    /// Takes steps until the end.
+    async fn go_on(&self, sending: &mut Sending, mut step: Step) -> End {
         loop {
             step = match step {
-                Step::Done => return Some(End::Complete),
+                Step::Done => return End::Complete,
                 Step::Yield => {
                     tokio::task::yield_now().await;
                     if self.worker.is_stopping() {
-                        return Some(End::Shutdown);
+                        return End::Shutdown;
                     }
                     sending.transfer.step(&*self.stream, Disk::MustNotWait)
                 }
                 Step::WaitSocket => {
                     if let Err(end) = self.wait_until_writable(sending).await {
-                        return Some(end);
+                        return end;
                     }
                     sending.transfer.step(&*self.stream, Disk::MustNotWait)
                 }
-                Step::WaitDisk => self.step_in_pool(sending).await?,
-                Step::PeerGone(_) => return Some(End::PeerGone),
+                // In memory of its own: nearly no connection waits for a disk now.
+                Step::WaitDisk => match Box::pin(self.step_in_pool(sending)).await {
+                    Ok(step) => step,
+                    Err(end) => return end,
+                },
+                Step::PeerGone(_) => return End::PeerGone,
                 Step::Failed(fault) => {
                     let file = sending.transfer.current_file().map(path_of).unwrap_or_default();
                     tracing::error!(file, peer = %self.peer, %fault, "a transfer was cut short");
-                    return Some(End::FileFault);
+                    return End::FileFault;
                 }
             };
         }
     }
 
-    /// Has a thread that may sleep on the disk take the next step.
-    async fn step_in_pool(&self, sending: &mut Sending) -> Option<Step> {
+    /// Has a thread that may sleep on the disk take the next steps.
+    async fn step_in_pool(&self, sending: &mut Sending) -> Result<Step, End> {
         let empty = Transfer::new(Chain::new(), self.worker.config.transfer.clone());
         let mut transfer = std::mem::replace(&mut sending.transfer, empty);
-        let stream = Arc::clone(&self.stream);
-        let pooled = tokio::task::spawn_blocking(move || {
-            let step = transfer.step(&*stream, Disk::MayWait);
-            (transfer, step)
-        });
-        match pooled.await {
+        if !transfer.knows_connection() {
+            transfer.acknowledged_by(Arc::new(FarEnd(Arc::downgrade(&self.stream))));
+        }
+        let before = transfer.receipt().clone();
+        let file = transfer.current_file().map(Arc::clone);
+        let mut with_disk = Some((Windows::of(transfer), Arc::clone(&self.stream)));
+        let work = move |turn: &Turn<'_>| {
+            let (windows, stream) = with_disk.as_mut().expect("it has ended when this is gone");
+            let step = match windows.advance(&**stream, turn) {
+                ControlFlow::Continue(()) => return ControlFlow::Continue(()),
+                ControlFlow::Break(step) => step,
+            };
+            // The stream is let go before anybody is told, so that nobody finds it shared.
+            let transfer = with_disk.take().map(|(windows, _)| windows.into_transfer());
+            ControlFlow::Break((transfer, step))
+        };
+        match self.in_pool(sending.device, work).await {
             Ok((transfer, step)) => {
-                sending.transfer = transfer;
+                sending.transfer = transfer.expect("it was there until the last turn");
                 sending.from_pool = true;
                 sending.pace = None; // the time the disk took is not the client's
-                Some(step)
+                Ok(step)
             }
-            // The runtime is shutting down, or the step panicked: either way this connection is at
-            // its end, and its receipt is lost with it.
-            Err(error) => {
-                tracing::error!(%error, "a transfer was lost in the disk pool");
-                None
+            Err(why) => {
+                self.abandon();
+                sending.left_with_disk = Some(before.into());
+                Err(match why {
+                    NoAnswer::PeerGone => End::PeerGone,
+                    NoAnswer::Stopping => End::Shutdown,
+                    NoAnswer::TimedOut(_) | NoAnswer::Panicked(_) => {
+                        let file = file.as_ref().map(path_of).unwrap_or_default();
+                        tracing::error!(file, peer = %self.peer, %why, "a transfer was cut short");
+                        End::FileFault
+                    }
+                })
             }
         }
     }

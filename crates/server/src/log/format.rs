@@ -80,6 +80,8 @@ struct JsonReceipt {
     system_calls: u64,
     copied: u64,
     cold: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_by: Option<String>,
     socket_waits: u32,
     disk_waits: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -108,6 +110,7 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>) {
             system_calls: receipt.system_calls,
             copied: receipt.copied,
             cold: receipt.cold,
+            known_by: (!receipt.evidence.is_empty()).then(|| receipt.evidence.to_string()),
             socket_waits: receipt.socket_waits,
             disk_waits: receipt.disk_waits,
             refused: receipt.refusals.iter().map(|refusal| refusal.to_string()).collect(),

@@ -5,7 +5,7 @@ use super::{
     hot::{Hot, Part, is_true},
     reply::{Cost, Reply, Source},
 };
-use sendrail_files::{CodingFlags, Entry, Found, OpenError, OpenFile, Timestamp};
+use sendrail_files::{CodingFlags, Entry, Found, Miss, Mutable, OpenError, OpenFile, Timestamp};
 use sendrail_http::{
     answer::{Answer, Body, Representation, answer},
     date::UnixTime,
@@ -52,8 +52,8 @@ impl Site {
         entry: Rc<Entry<Hot>>,
         head: &Head<'_>,
         persist: bool,
-    ) -> Result<Reply, OpenError> {
-        let mut selected = self.select(path, entry, head);
+    ) -> Result<Reply, Miss<Hot>> {
+        let mut selected = self.select(path, entry, head)?;
         let usual = persist
             && head.version == Version::Http11
             // While a body is awaited, what is kept with the file may be given up or made anew.
@@ -79,7 +79,7 @@ impl Site {
         path: &'a [u8],
         entry: Rc<Entry<Hot>>,
         head: &Head<'_>,
-    ) -> Selected<'a> {
+    ) -> Result<Selected<'a>, Miss<Hot>> {
         let mut selected = Selected {
             path: Cow::Borrowed(path),
             entry,
@@ -90,27 +90,32 @@ impl Site {
         };
         selected.media_type = selected.file().media_type();
         if !self.config.files.precompressed {
-            return selected;
+            return Ok(selected);
         }
-        let flags = self.cache.siblings(path, &selected.entry, self.clock.now());
+        let flags = match self.resumed.of(path).and_then(|known| known.siblings) {
+            Some(flags) => flags,
+            None => self.cache.siblings_at_once(path, &selected.entry, self.clock.now())?,
+        };
         selected.vary = flags.any();
         if !selected.vary {
-            return selected;
+            return Ok(selected);
         }
         let coding = choose_coding(&head.fields.accept_encoding, codings(flags));
         let Some(coding) = coding.filter(|coding| *coding != Coding::Identity) else {
-            return selected;
+            return Ok(selected);
         };
         let sibling = [path, coding.extension().as_bytes()].concat();
-        // It may have gone since it was seen: then the file itself is sent.
-        if let Ok(entry) = self.cache.lookup(&sibling, self.clock.now())
-            && matches!(entry.found(), Found::File(_))
-        {
-            selected.path = Cow::Owned(sibling);
-            selected.entry = entry;
-            selected.coding = coding;
+        match self.look_up(&sibling, false) {
+            Ok(entry) if matches!(entry.found(), Found::File(_)) => {
+                selected.path = Cow::Owned(sibling);
+                selected.entry = entry;
+                selected.coding = coding;
+            }
+            Err(wait @ Miss::MustWait(..)) => return Err(wait),
+            // It has gone since it was seen: then the file itself is sent.
+            Ok(_) | Err(Miss::Refused(_)) => {}
         }
-        selected
+        Ok(selected)
     }
 
     /// The kept answer, if all that is wanted of it is in memory: a whole version of the file, with
@@ -150,9 +155,9 @@ impl Site {
     /// Makes sure that the facts are those of the bytes that are about to be sent: a file that was
     /// rewritten in place must not go out under the validators of its last version. Looks at most
     /// once per tick of the clock (fstat(2), 0.16 microseconds).
-    fn confirm(&mut self, selected: &mut Selected<'_>) -> Result<(), OpenError> {
+    fn confirm(&mut self, selected: &mut Selected<'_>) -> Result<(), Miss<Hot>> {
         let now = self.clock.now();
-        if selected.hot().is_confirmed(now) {
+        if selected.hot().is_confirmed(now) || !selected.file().can_change() {
             return Ok(());
         }
         selected.cost.of_a_look();
@@ -161,9 +166,10 @@ impl Site {
             return Ok(());
         }
         self.cache.forget(&selected.path);
-        let entry = self.cache.lookup(&selected.path, now)?;
+        self.resumed.forget(&selected.path);
+        let entry = self.look_up(&selected.path, false)?;
         if !matches!(entry.found(), Found::File(_)) {
-            return Err(OpenError::NotFound);
+            return Err(OpenError::NotFound.into());
         }
         selected.entry = entry;
         Ok(())
@@ -216,6 +222,7 @@ impl Site {
             head_len,
             source: Source::Scratch(chain),
             cost: selected.cost,
+            device: facts.device,
             record: None,
         }
     }
@@ -229,6 +236,7 @@ fn hot(selected: &Selected<'_>, head_len: usize, body: bool, chain: Chain) -> Re
         head_len: head_len as u64,
         source: Source::Hot(Rc::clone(&selected.entry), part, chain),
         cost: selected.cost,
+        device: selected.file().facts().device,
         record: None,
     }
 }
@@ -242,7 +250,14 @@ fn whole(file: &OpenFile) -> FileRange {
 }
 
 fn range(file: &OpenFile, offset: u64, len: u64) -> FileRange {
-    FileRange::new(Arc::clone(file.file()), offset, len).on(Medium::from(file.facts().file_system))
+    let facts = file.facts();
+    let range = FileRange::new(Arc::clone(file.file()), offset, len)
+        .on(Medium::from(facts.file_system))
+        .of_file(facts.len);
+    match file.mutable() {
+        Mutable::Copy => range.unchanged_since(facts.modified, facts.len),
+        Mutable::Share | Mutable::Snapshot => range,
+    }
 }
 
 fn chain_of(answer: &Answer, file: &OpenFile) -> Chain {

@@ -9,7 +9,7 @@ use sendrail_files::OpenFile;
 use sendrail_http::{date::DateLine, negotiate::Coding, render::date_position};
 use sendrail_sys::{
     pread::{ReadFlags, preadv2},
-    stat::fstat,
+    stat::{fstat, fstat_cached},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -105,7 +105,7 @@ impl Hot {
     }
 
     /// Puts the body behind a kept head, if it can be read without waiting for the disk. Says
-    /// whether it is there. Two system calls.
+    /// whether it is there. Two system calls, or one where the file cannot change.
     pub(crate) fn keep_body(&self, coding: Coding, file: &OpenFile, lease: Option<Lease>) -> bool {
         let mut slot = self.slot(coding).borrow_mut();
         let Some(rendered) = slot.as_mut() else { return false };
@@ -187,10 +187,17 @@ fn append_body(bytes: &mut Vec<u8>, file: &OpenFile) -> bool {
     whole && unchanged
 }
 
-/// Whether the open file is still the version that its facts describe.
+/// Whether the open file is still the version that its facts describe. A snapshot always is, and its
+/// own times are not in its facts. A file system that lies
+/// elsewhere is not asked, for it may take its time: what the kernel knows of it must do.
 pub(crate) fn is_true(file: &OpenFile) -> bool {
-    fstat(file.file().as_fd()).is_ok_and(|now| {
-        let facts = file.facts();
+    if !file.can_change() {
+        return true;
+    }
+    let facts = file.facts();
+    let elsewhere = facts.file_system.is_network_or_fuse();
+    let look = if elsewhere { fstat_cached } else { fstat };
+    look(file.file().as_fd()).is_ok_and(|now| {
         (now.len, now.modified, now.changed) == (facts.len, facts.modified, facts.changed)
     })
 }

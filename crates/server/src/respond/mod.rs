@@ -1,5 +1,6 @@
 //! The site: turns a request into a reply. All that it decides about HTTP, `sendrail-http` decides.
 
+pub(crate) mod deferred;
 mod file;
 pub(crate) mod hot;
 pub(crate) mod listing;
@@ -9,10 +10,11 @@ pub(crate) mod tier;
 
 use crate::{clock::Clock, config::Config, connection::machine::Responder, log::Record};
 use bytes::Bytes;
+use deferred::Resumed;
 use hot::Hot;
 use listing::ListingJob;
 use reply::{Cost, Reply, Source};
-use sendrail_files::{CacheOptions, Entry, Found, OpenError, OpenFileCache, Order};
+use sendrail_files::{CacheOptions, Entry, Found, Miss, OpenError, OpenFileCache, Order};
 use sendrail_http::{
     head::{Head, Method, Refusal, Version},
     negotiate::prefers_json,
@@ -32,6 +34,7 @@ pub(crate) struct Site {
     scratch: Vec<u8>,
     joined: Vec<u8>,
     boundary: u128,
+    resumed: Resumed,
     pub(crate) clock: Clock,
 }
 
@@ -46,6 +49,7 @@ impl Site {
             scratch: Vec::with_capacity(1024),
             joined: Vec::new(),
             boundary: seed(),
+            resumed: Resumed::default(),
             clock: Clock::new(),
         }
     }
@@ -68,7 +72,8 @@ impl Site {
         self.cache.clear();
     }
 
-    fn reply(&mut self, head: &Head<'_>, persist: bool) -> Reply {
+    /// The reply to a request, of whose head `bytes` are a copy.
+    fn reply(&mut self, head: &Head<'_>, bytes: &[u8], persist: bool) -> Reply {
         let target = match head.method {
             Method::Unknown(_) => {
                 return self.error(
@@ -92,7 +97,10 @@ impl Site {
             (_, Method::Options) | (Target::Server, _) => self.options(head, persist),
             (Target::Path(target), _) => match self.find(&target, head, persist) {
                 Ok(reply) => reply,
-                Err(error) => self.open_error(&error, head, persist),
+                Err(Miss::Refused(error)) => self.open_error(&error, head, persist),
+                Err(Miss::MustWait(lookup, entry)) => {
+                    self.defer(lookup, entry, head, bytes, persist)
+                }
             },
         }
     }
@@ -102,10 +110,10 @@ impl Site {
         target: &PathTarget<'_>,
         head: &Head<'_>,
         persist: bool,
-    ) -> Result<Reply, OpenError> {
-        let entry = self.cache.lookup(&target.path, self.clock.now())?;
+    ) -> Result<Reply, Miss<Hot>> {
+        let entry = self.look_up(&target.path, !target.directory)?;
         match entry.found() {
-            Found::File(_) if target.directory => Err(OpenError::NotFound),
+            Found::File(_) if target.directory => Err(OpenError::NotFound.into()),
             Found::File(_) => self.file(&target.path, entry, head, persist),
             Found::Directory(_) if !target.directory => {
                 let location = directory_redirect(target.raw_path, target.query);
@@ -118,7 +126,7 @@ impl Site {
                     return reply;
                 }
                 if !self.config.files.listing {
-                    return Err(OpenError::Forbidden { why: "listings are off" });
+                    return Err(OpenError::Forbidden { why: "listings are off" }.into());
                 }
                 let job = ListingJob {
                     directory: directory.clone(),
@@ -134,6 +142,7 @@ impl Site {
                     head_len: 0,
                     source: Source::Listing(Box::new(job)),
                     cost: Cost::default(),
+                    device: 0,
                     record: None,
                 })
             }
@@ -142,24 +151,32 @@ impl Site {
 
     /// The index file of a directory, with its path.
     #[allow(clippy::type_complexity)] // a path and what is there; a name for the pair says no more
-    fn index(&mut self, path: &[u8]) -> Result<Option<(Vec<u8>, Rc<Entry<Hot>>)>, OpenError> {
+    fn index(&mut self, path: &[u8]) -> Result<Option<(Vec<u8>, Rc<Entry<Hot>>)>, Miss<Hot>> {
         let mut joined = std::mem::take(&mut self.joined);
-        for name in &self.config.files.index {
+        for number in 0..self.config.files.index.len() {
             joined.clear();
             if !path.is_empty() {
                 joined.extend_from_slice(path);
                 joined.push(b'/');
             }
-            joined.extend_from_slice(name.as_bytes());
-            match self.cache.lookup(&joined, self.clock.now()) {
+            joined.extend_from_slice(self.config.files.index[number].as_bytes());
+            match self.look_up(&joined, true) {
                 Ok(entry) if matches!(entry.found(), Found::File(_)) => {
                     return Ok(Some((joined, entry)));
                 }
-                Ok(_) | Err(OpenError::NotFound | OpenError::NameTooLong) => {}
-                Err(error) => return Err(error),
+                Ok(_) | Err(Miss::Refused(OpenError::NotFound | OpenError::NameTooLong)) => {}
+                Err(miss) => return Err(miss),
             }
         }
         Ok(None)
+    }
+
+    /// Gives the head of the reply that was made last memory of its own.
+    fn keep(&self, reply: &mut Reply) {
+        if let Source::Scratch(chain) = &mut reply.source {
+            let head = Bytes::copy_from_slice(&self.scratch);
+            reply.source = Source::Owned(head, std::mem::take(chain));
+        }
     }
 
     fn next_boundary(&mut self) -> u128 {
@@ -181,8 +198,8 @@ pub(crate) struct ForPeer<'a> {
 }
 
 impl Responder for ForPeer<'_> {
-    fn answer(&mut self, head: &Head<'_>, persist: bool) {
-        let reply = self.reply.insert(self.site.reply(head, persist));
+    fn answer(&mut self, head: &Head<'_>, bytes: &[u8], persist: bool) {
+        let reply = self.reply.insert(self.site.reply(head, bytes, persist));
         if self.logged {
             reply.record = Some(Box::new(Record::of(head, self.peer, &self.site.clock)));
         }
@@ -207,11 +224,8 @@ impl Responder for ForPeer<'_> {
     }
 
     fn keep(&mut self) {
-        if let Some(reply) = self.reply
-            && let Source::Scratch(chain) = &mut reply.source
-        {
-            let head = Bytes::copy_from_slice(&self.site.scratch);
-            reply.source = Source::Owned(head, std::mem::take(chain));
+        if let Some(reply) = self.reply {
+            self.site.keep(reply);
         }
     }
 }

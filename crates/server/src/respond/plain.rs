@@ -118,9 +118,24 @@ impl Site {
                 self.error_page(status, why, &[], version, job.head_only, job.persist)
             }
         };
-        if let Source::Scratch(chain) = reply.source {
-            reply.source = Source::Owned(Bytes::copy_from_slice(&self.scratch), chain);
-        }
+        self.keep(&mut reply);
+        reply
+    }
+
+    /// The reply to whoever asked for something that the disk did not give. Its head is in memory of
+    /// its own.
+    pub(crate) fn unprepared(
+        &mut self,
+        status: Status,
+        why: &str,
+        version: Version,
+        no_body: bool,
+        persist: bool,
+    ) -> Reply {
+        self.clock.tick();
+        let extra = &[("Retry-After", "10")];
+        let mut reply = self.error_page(status, why, extra, version, no_body, persist);
+        self.keep(&mut reply);
         reply
     }
 
@@ -155,6 +170,7 @@ impl Site {
             head_len,
             source: Source::Scratch(chain),
             cost: Cost::default(),
+            device: 0,
             record: None,
         }
     }

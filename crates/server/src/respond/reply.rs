@@ -2,10 +2,10 @@
 
 use crate::{
     log::Record,
-    respond::{hot::Hot, hot::Part, listing::ListingJob},
+    respond::{deferred::Deferred, hot::Hot, hot::Part, listing::ListingJob},
 };
 use bytes::Bytes;
-use sendrail_files::Entry;
+use sendrail_files::{Entry, OpenFile};
 use sendrail_http::status::Status;
 use sendrail_transfer::Chain;
 use std::rc::Rc;
@@ -19,6 +19,8 @@ pub(crate) struct Reply {
     pub(crate) source: Source,
     /// What it cost before the transfer began.
     pub(crate) cost: Cost,
+    /// What the file lies on (`st_dev`, `stat(2)`), if there is one.
+    pub(crate) device: u64,
     /// What the access log says of the request; none when there is no log.
     pub(crate) record: Option<Box<Record>>,
 }
@@ -34,6 +36,8 @@ pub(crate) enum Source {
     Owned(Bytes, Chain),
     /// The answer has to be made by a thread that may wait for the disk.
     Listing(Box<ListingJob>),
+    /// A name has to be looked up by a thread that may wait for the disk.
+    Deferred(Box<Deferred>),
 }
 
 /// What a reply cost before its transfer began, for the receipt: looking whether a kept file is
@@ -53,10 +57,11 @@ impl Cost {
         self.calls += 1;
     }
 
-    /// A read and a look, for `len` bytes if they are `there` now; passes that on.
-    pub(crate) fn of_filling(&mut self, len: u64, there: bool) -> bool {
-        self.calls += 2;
-        self.copied += if there { len } else { 0 };
+    /// A read of a file, and a look if it can change. Its bytes were copied if they are `there` now;
+    /// passes that on.
+    pub(crate) fn of_filling(&mut self, file: &OpenFile, there: bool) -> bool {
+        self.calls += 1 + u64::from(file.can_change());
+        self.copied += if there { file.facts().len } else { 0 };
         there
     }
 }

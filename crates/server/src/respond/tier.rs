@@ -50,7 +50,7 @@ impl Tier {
             return false;
         }
         if len <= ALWAYS {
-            return cost.of_filling(len, entry.extra.keep_body(coding, file, None));
+            return cost.of_filling(file, entry.extra.keep_body(coding, file, None));
         }
         // Trying to read what is not in the page cache is not for nothing at this size.
         if entry.extra.asked() < OFTEN || !entry.extra.is_resident(now) {
@@ -59,7 +59,7 @@ impl Tier {
         let Some(lease) = Lease::take(&self.used, len, self.capacity) else {
             return false;
         };
-        let there = cost.of_filling(len, entry.extra.keep_body(coding, file, Some(lease)));
+        let there = cost.of_filling(file, entry.extra.keep_body(coding, file, Some(lease)));
         if there {
             let kept = Rc::downgrade(entry);
             // As itself and as a variant, or taken in once more: it is tidied once.

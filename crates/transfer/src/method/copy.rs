@@ -1,8 +1,8 @@
 //! copy: read+write through a buffer in user memory; two CPU copies, and it works everywhere.
 
 use super::{Fault, Moved, Taken, read_failed, sort_socket, truncated};
-use crate::{receipt::Receipt, segment::FileRange};
-use sendrail_sys::{pread::pread, send::send};
+use crate::{error::FileFault, receipt::Receipt, segment::FileRange};
+use sendrail_sys::{pread::pread, send::send, stat::fstat};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// The buffer in bytes: it must stay in the L2 cache (1 MiB costs 1.5 times as much).
@@ -39,6 +39,7 @@ impl Copy {
                 Ok(0) => return Err(truncated(range, range.offset)),
                 Ok(count) => {
                     receipt.copied += count as u64;
+                    check_version(range, receipt)?;
                     self.unsent = 0..count;
                 }
                 Err(error) => return Err(read_failed("pread(2)", range.offset, error)),
@@ -55,5 +56,16 @@ impl Copy {
             }
             Err(error) => sort_socket(error),
         }
+    }
+}
+
+/// Whether what has just been read is of the version that it must be of. A write changes the time of the file before the first
+/// byte (`file_update_time` comes first in the write paths), so that a look after the read sees what the read has seen.
+fn check_version(range: &FileRange, receipt: &mut Receipt) -> Result<(), Fault> {
+    let Some(modified) = range.unchanged_since else { return Ok(()) };
+    match receipt.call(|| fstat(range.file.as_fd())) {
+        Ok(now) if (now.modified, now.len) == (modified, range.file_len()) => Ok(()),
+        Ok(_) => Err(Fault::File(FileFault::Changed { offset: range.offset })),
+        Err(error) => Err(read_failed("fstat(2)", range.offset, error)),
     }
 }

@@ -35,7 +35,7 @@ use super::{Disk, Step, Transfer};
 use crate::{
     chain::Chain,
     method::Method,
-    plan::Medium,
+    plan::{Medium, is_large},
     receipt::Receipt,
     segment::{FileRange, Segment},
 };
@@ -103,13 +103,18 @@ fn run(head: usize, chain: &Chain, most: u64) -> Option<usize> {
         return None;
     }
     for segment in chain.segments().take(SEGMENTS) {
-        if segment.len() > PIECE || len + segment.len() > most {
+        if segment.len() > PIECE || len + segment.len() > most || must_not_change(segment) {
             break;
         }
         len += segment.len();
         ranges += u64::from(matches!(segment, Segment::File(_)));
     }
     (ranges > 1).then_some(len as usize)
+}
+
+/// Whether each read of it has to be followed by a look, which `copy` takes.
+fn must_not_change(segment: &Segment) -> bool {
+    matches!(segment, Segment::File(range) if range.unchanged_since.is_some())
 }
 
 /// What became of a run.
@@ -194,7 +199,19 @@ impl Transfer {
             // From the first full socket on it is the methods' turn.
             && self.receipt.socket_waits == 0
             // In the midst of a range that has been looked at, which is its method's.
-            && self.looked_at.end == 0
+            && !self.looked_at.is_some()
+            // What was asked to go past the page cache is not read from it.
+            && (self.options.direct_above.is_none() || !self.has_large_files())
+    }
+
+    fn has_large_files(&self) -> bool {
+        self.chain.segments().take(SEGMENTS).any(|segment| match segment {
+            Segment::Bytes(_) => false,
+            Segment::File(range) => {
+                let medium = range.medium.unwrap_or(Medium::Disk);
+                is_large(medium, range.file_len(), &self.options)
+            }
+        })
     }
 
     /// Sends `head` and the run of small segments at the front of the chain by one call. `None` if

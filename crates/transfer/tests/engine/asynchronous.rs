@@ -47,18 +47,28 @@ async fn deliver_async(file: &Arc<File>, options: Options) -> (Vec<u8>, Receipt)
 #[test]
 fn a_hot_file_never_sees_the_disk_pool() {
     let file = file_of(LEN);
-    for method in Method::ALL {
+    for method in usable_methods().filter(|method| CACHED.contains(method)) {
         let (received, receipt) = on_one_thread(deliver_async(&file, by(method)));
         assert_same(&received, &bytes_at(0, LEN), &method);
         assert_eq!((receipt.cold, receipt.disk_waits), (0, 0), "{method}");
         assert_eq!(receipt.methods.to_string(), method.name());
-        assert_eq!(receipt.copied, LEN * copies(method), "{method}");
+        assert_copied(&receipt, 0, LEN, method, &method);
     }
+}
+
+/// Whatever is resident: the pool makes what the first reads need, and waits for some of them.
+#[test]
+fn direct_reads_arrive_whole() {
+    let file = file_of(LEN);
+    let (received, receipt) = on_one_thread(deliver_async(&file, by(Method::Direct)));
+    assert_same(&received, &bytes_at(0, LEN), &receipt);
+    assert_eq!((receipt.bytes, receipt.cold), (LEN, 0), "{receipt}");
+    assert!(receipt.disk_waits > 0, "{receipt}");
 }
 
 #[test]
 fn a_cold_file_goes_through_the_disk_pool() {
-    for method in Method::ALL {
+    for method in CACHED {
         let file = file_of(LEN);
         if let Err(why) = evict(&file) {
             eprintln!("skipped: {why}");

@@ -43,8 +43,10 @@ fn cut_short_before_the_next_window() {
             let receipt = transfer.into_receipt();
             assert_truncated(&end, receipt.bytes, &(kind, method));
             read_rest(&sender, &mut reader, &mut received);
-            assert_eq!(receipt.bytes, 3 * SMALL_WINDOW, "{kind:?} {method}");
-            assert_same(&received, &bytes_at(0, 3 * SMALL_WINDOW), &(kind, method));
+            // Direct reads are far ahead: what they brought was the file's when it was read.
+            let ahead = method == Method::Direct && receipt.bytes > 3 * SMALL_WINDOW;
+            assert!(ahead || receipt.bytes == 3 * SMALL_WINDOW, "{kind:?} {method}");
+            assert_same(&received, &bytes_at(0, receipt.bytes), &(kind, method));
         }
     }
 }
@@ -72,7 +74,7 @@ fn cut_short_inside_the_window() {
                 read_rest(&sender, &mut reader, &mut received);
                 assert_same(&received, &bytes_at(0, receipt.bytes), &context);
                 // Copies in our own memory may be finished; otherwise nothing beyond the new end.
-                if method != Method::Copy {
+                if !matches!(method, Method::Copy | Method::Uncached | Method::Direct) {
                     assert!(receipt.bytes <= sent + beyond, "{context:?}");
                 }
                 // All that the file still had has been sent, unless it waited in the pipe.

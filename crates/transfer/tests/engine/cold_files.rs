@@ -3,7 +3,7 @@
 use crate::common::*;
 use sendrail_sys::pread::pread;
 use sendrail_transfer::{
-    Disk, FileRange, Medium, Method, Options, Residency, Step, Transfer, residency::Evidence,
+    Disk, FileRange, Medium, Options, Residency, Step, Transfer, residency::Evidence,
 };
 use socket2::Socket;
 use std::{fs::File, io::Read, os::fd::AsFd, sync::Arc};
@@ -38,7 +38,7 @@ fn nothing_to_read(reader: &mut Socket) -> bool {
 
 #[test]
 fn who_must_not_wait_sends_nothing_of_a_cold_file() {
-    for method in Method::ALL {
+    for method in CACHED {
         let Some(file) = cold_file() else { return };
         let (sender, mut reader) = pair(Kind::Tcp);
         let mut transfer = Transfer::new(chain_of(whole(&file)), by(method));
@@ -62,7 +62,7 @@ fn who_must_not_wait_sends_nothing_of_a_cold_file() {
 
 #[test]
 fn a_range_known_to_be_resident_is_looked_at_once_its_reader_is_slow() {
-    for method in Method::ALL {
+    for method in CACHED {
         let file = file_of(LEN);
         let (sender, mut reader) = pair(Kind::Tcp);
         tiny_buffer(&sender);
@@ -89,7 +89,7 @@ fn a_range_known_to_be_resident_is_looked_at_once_its_reader_is_slow() {
 #[test]
 fn who_must_not_wait_sends_a_hot_file_whole() {
     let file = file_of(LEN);
-    for method in Method::ALL {
+    for method in CACHED {
         let (sender, mut reader) = pair(Kind::Tcp);
         let mut transfer = Transfer::new(chain_of(whole(&file)), by(method));
         let mut received = Vec::new();
@@ -111,7 +111,7 @@ fn who_must_not_wait_sends_a_hot_file_whole() {
 /// window must stop at its end, wherever the pieces happen to lie.
 #[test]
 fn who_must_not_wait_never_goes_beyond_what_was_seen_hot() {
-    for method in Method::ALL {
+    for method in CACHED {
         let Some(file) = cold_file() else { return };
         let hot = 512 << 10;
         assert_eq!(pread(file.as_fd(), &mut vec![0; hot as usize], 0).unwrap() as u64, hot);
@@ -145,7 +145,7 @@ fn who_must_not_wait_never_goes_beyond_what_was_seen_hot() {
 /// The disk pool moves what the socket takes of a cold window; the rest of it is still cold.
 #[test]
 fn a_cold_window_that_was_begun_is_not_hot_for_that() {
-    for method in Method::ALL {
+    for method in CACHED {
         let Some(file) = cold_file() else { return };
         let (sender, mut reader) = pair(Kind::Unix);
         sender.set_send_buffer_size(20_000).unwrap();

@@ -12,6 +12,7 @@ use sendrail_sys::{
 };
 use sendrail_transfer::{
     Chain, Disk, FileFault, FileRange, Medium, Method, Options, Receipt, Residency, Step, Transfer,
+    receipt::{Refusal, Tried},
 };
 use socket2::{Domain, Socket, Type};
 use std::{
@@ -190,10 +191,44 @@ pub(crate) fn deliver(
 /// How often `method` copies a byte between user and kernel memory.
 pub(crate) fn copies(method: Method) -> u64 {
     match method {
-        Method::Copy => 2,
-        Method::Mapped => 1,
+        Method::Copy | Method::Uncached => 2,
+        Method::Mapped | Method::Direct => 1,
         Method::Sendfile | Method::Splice => 0,
     }
+}
+
+/// What was copied is what came from memory, and each byte of a file as often as the method says. What a full socket did
+/// not take, `uncached` may have to read again, up to an eighth.
+#[track_caller]
+pub(crate) fn assert_copied(
+    receipt: &Receipt,
+    from_memory: u64,
+    from_files: u64,
+    method: Method,
+    context: &dyn std::fmt::Debug,
+) {
+    let least = from_memory + from_files * copies(method);
+    let again = if method == Method::Uncached { from_files / 8 } else { 0 };
+    assert!((least..=least + again).contains(&receipt.copied), "{context:?} {receipt}");
+}
+
+/// The methods that look into the page cache, and wait for the disk if they find nothing there.
+pub(crate) const CACHED: [Method; 5] =
+    [Method::Copy, Method::Uncached, Method::Mapped, Method::Sendfile, Method::Splice];
+
+/// The methods that are not refused here, on the file system of the build; says which are, and why.
+pub(crate) fn usable_methods() -> impl Iterator<Item = Method> {
+    let file = file_of(10_000);
+    Method::ALL.into_iter().filter(move |method| {
+        let (_, receipt) = deliver(pair(Kind::Tcp), chain_of(whole(&file)), by(*method), 1 << 20);
+        let refusal = refused_methods(&receipt).into_iter().next();
+        refusal.inspect(|refusal| eprintln!("skipped: {refusal}")).is_none()
+    })
+}
+
+/// The methods that were refused. (That io_uring is, as in many containers, is no method's refusal.)
+pub(crate) fn refused_methods(receipt: &Receipt) -> Vec<Refusal> {
+    receipt.refusals.iter().filter(|refusal| refusal.tried != Tried::IoUring).collect()
 }
 
 /// `assert_eq!` for long byte strings: tells where they part instead of printing both.

@@ -36,8 +36,7 @@ fn short_counts_and_eagain_at_every_point() {
                 assert_same(&received, &expected, &context);
                 assert!(receipt.socket_waits > 4, "{context:?}");
                 // What was read once is not read again: short counts must not cost copies.
-                let copied = 6_000 + len * copies(method);
-                assert_eq!(receipt.copied, copied, "{context:?}");
+                assert_copied(&receipt, 6_000, len, method, &context);
             }
         }
     }
@@ -151,7 +150,10 @@ fn the_blocking_front_sends_through_a_reader_that_stops_for_two_seconds() {
                     assert_eq!(receipt.bytes, LEN, "{context:?}");
                     // A spin would make hundreds of thousands in that time.
                     assert!(receipt.system_calls < 20_000, "{context:?}");
-                    assert_eq!(receipt.socket_waits > 0, non_blocking, "{context:?}");
+                    // A blocking socket waits inside its calls, unless something interrupts one:
+                    // a signal, or a completion of io_uring's.
+                    let waits = receipt.socket_waits > 0;
+                    assert!(waits == non_blocking || method == Method::Direct, "{context:?}");
                 }));
             }
         }

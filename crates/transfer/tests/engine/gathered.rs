@@ -91,8 +91,8 @@ fn what_is_single_or_large_or_forced_is_not_gathered() {
     };
     let (_, receipt) = deliver(pair(Kind::Tcp), one(), Options::default(), 1 << 20);
     assert_eq!((receipt.methods.to_string().as_str(), receipt.copied), ("sendfile", 12));
-    // cork, bytes, sendfile, bytes, uncork
-    assert_eq!(receipt.system_calls, 5, "{receipt}");
+    // cork, bytes, a look, sendfile, bytes, uncork
+    assert_eq!(receipt.system_calls, 6, "{receipt}");
 
     let (chain, _) = parts(&file, Medium::Disk, 200_000);
     let (_, receipt) = deliver(pair(Kind::Tcp), chain, Options::default(), 1 << 20);

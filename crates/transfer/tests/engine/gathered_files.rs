@@ -11,6 +11,7 @@ use rustix::{
 use sendrail_sys::pread::pread;
 use sendrail_transfer::{
     Chain, Disk, FileFault, FileRange, Medium, Method, Options, Receipt, Residency, Step, Transfer,
+    receipt::Tried,
 };
 use std::{fs::File, io::Write, os::fd::AsFd, sync::Arc};
 
@@ -162,8 +163,9 @@ fn send_where_nowait_is_unknown(between: &[u8]) -> Receipt {
 #[test]
 fn where_rwf_nowait_is_unknown_the_methods_do_it_all() {
     let tried = send_where_nowait_is_unknown(b"a part: ");
-    let refusals: Vec<Method> = tried.refusals.iter().map(|refusal| refusal.method).collect();
-    assert_eq!(refusals, [Method::Sendfile, Method::Splice], "{tried}");
+    let refusals: Vec<Tried> = tried.refusals.iter().map(|refusal| refusal.tried).collect();
+    let expected = [Method::Sendfile, Method::Splice].map(Tried::Method);
+    assert_eq!(refusals, expected, "{tried}");
     // Between pieces of more than is gathered it is not even tried.
     let untried = send_where_nowait_is_unknown(&vec![b'-'; 20_000]);
     assert_eq!((untried.socket_waits, untried.disk_waits), (0, tried.disk_waits), "{untried}");

@@ -16,9 +16,11 @@ mod interrupts;
 mod peers;
 mod shared_pipes;
 
+mod bulk;
 mod changing_files;
 mod cold_files;
 mod gathered_files;
+mod one_version;
 
 #[cfg(feature = "tokio")]
 mod asynchronous;

@@ -10,16 +10,22 @@ use std::{fs::File, sync::Arc};
 #[test]
 fn every_method_can_be_forced_by_its_name() {
     let file = file_of(300_000);
-    for name in ["copy", "mapped", "sendfile", "splice"] {
+    let names = ["copy", "uncached", "mapped", "direct", "sendfile", "splice"];
+    assert_eq!(Method::ALL.map(Method::name), names);
+    for method in usable_methods() {
         for kind in KINDS {
-            let options = by(name.parse().unwrap());
+            let options = by(method.name().parse().unwrap());
             let (received, receipt) = deliver(pair(kind), chain_of(whole(&file)), options, 1 << 20);
-            assert_same(&received, &bytes_at(0, 300_000), &name);
-            assert_eq!(receipt.methods.to_string(), name, "{kind:?}");
+            assert_same(&received, &bytes_at(0, 300_000), &method);
+            let said = receipt.methods.to_string();
+            let without_ring = method == Method::Direct && said == "direct(pread)";
+            assert!(said == method.name() || without_ring, "{method} {kind:?}: {receipt}");
         }
     }
     let error = "teleport".parse::<Method>().unwrap_err().to_string();
-    assert_eq!(error, "no method is called \"teleport\"; there are copy mapped sendfile splice");
+    let expected =
+        "no method is called \"teleport\"; there are copy uncached mapped direct sendfile splice";
+    assert_eq!(error, expected);
 }
 
 #[test]
@@ -61,12 +67,17 @@ fn send_unspliceable(options: Options) -> Receipt {
 #[test]
 fn a_refused_method_makes_way_for_the_next_and_the_receipt_says_why() {
     let errno = Errno::INVAL.raw_os_error();
-    let sendfile = Refusal { method: Method::Sendfile, errno };
-    let splice = Refusal { method: Method::Splice, errno };
+    let sendfile = Refusal::of(Method::Sendfile, errno);
+    let splice = Refusal::of(Method::Splice, errno);
+    let direct = Refusal::of(Method::Direct, errno);
+    let uncached = Refusal::of(Method::Uncached, Errno::OPNOTSUPP.raw_os_error());
     for (options, expected) in [
         (Options::default(), &[sendfile, splice][..]),
         (by(Method::Sendfile), &[sendfile, splice]),
         (by(Method::Splice), &[splice]),
+        (by(Method::Direct), &[direct, uncached]),
+        (by(Method::Uncached), &[uncached]),
+        (Options { direct_above: Some(1), ..Options::default() }, &[direct, uncached]),
         (by(Method::Copy), &[]),
     ] {
         let receipt = send_unspliceable(options);
@@ -91,7 +102,7 @@ fn a_mapping_that_is_refused_makes_way_for_copy() {
     assert_eq!(received, contents);
     assert_eq!(receipt.methods.to_string(), "copy");
     let errno = Errno::NODEV.raw_os_error();
-    assert_eq!(refusals(&receipt), [Refusal { method: Method::Mapped, errno }]);
+    assert_eq!(refusals(&receipt), [Refusal::of(Method::Mapped, errno)]);
 }
 
 #[test]

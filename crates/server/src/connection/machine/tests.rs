@@ -10,7 +10,10 @@ use proptest::prelude::*;
 struct Echo(String);
 
 impl Responder for Echo {
-    fn answer(&mut self, head: &Head<'_>, persist: bool) {
+    fn answer(&mut self, head: &Head<'_>, bytes: &[u8], persist: bool) {
+        let again = head::parse(bytes, &HeadLimits::default());
+        let Ok(Parsed::Complete { head: same, consumed }) = again else { panic!("{again:?}") };
+        assert_eq!((same, consumed), (*head, bytes.len()), "the head can be parsed again");
         let target = String::from_utf8_lossy(head.target);
         let end = if persist { "" } else { " and close" };
         self.0 = format!("{} {target}{end}", head.method.as_str());

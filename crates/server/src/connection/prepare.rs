@@ -1,0 +1,98 @@
+//! Preparing a reply that cannot be sent yet: what it needs of the disk is done in the disk pool.
+
+use super::{disk::NoAnswer, driver::Connection};
+use crate::{
+    log::End,
+    respond::{
+        deferred::{Deferred, Waiting},
+        listing::{ListingJob, NoPage, Page},
+        reply::{Reply, Source},
+    },
+};
+use sendrail_http::status::Status;
+use sendrail_transfer::{Receipt, disk_pool::Turn};
+use std::{ops::ControlFlow, sync::Arc};
+
+impl Connection {
+    /// Makes of a reply one that can be sent; nothing if the connection is at its end.
+    pub(super) async fn prepare(&mut self, mut reply: Reply) -> Option<Reply> {
+        loop {
+            let Reply { status, record, .. } = reply;
+            let prepared = match reply.source {
+                Source::Listing(job) => self.list(job.into()).await,
+                Source::Deferred(deferred) => self.look_up(*deferred).await,
+                source => return Some(Reply { source, record, ..reply }),
+            };
+            match prepared {
+                Ok(prepared) => reply = Reply { record, ..prepared },
+                Err(end) => {
+                    self.abandon();
+                    if let Some(record) = record {
+                        self.worker.log(&record, status, 0, &Receipt::default(), end);
+                    }
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Has a name looked up, and answers anew.
+    async fn look_up(&mut self, deferred: Deferred) -> Result<Reply, End> {
+        let Deferred { lookup, waiting } = deferred;
+        let device = lookup.device();
+        let path = String::from_utf8_lossy(lookup.path()).into_owned();
+        let mut lookup = Some(lookup);
+        let make = move |_: &Turn<'_>| {
+            let lookup = lookup.take().expect("it is made in one turn");
+            ControlFlow::Break(lookup.make())
+        };
+        let looked = self.in_pool(device, make).await;
+        let draining = self.worker.is_draining();
+        let mut site = self.worker.site.borrow_mut();
+        match looked {
+            Ok(looked) => Ok(site.resume(waiting, looked, draining)),
+            Err(why) => {
+                let (status, said) = refusal(&why, &path)?;
+                let Waiting { version, head_only, persist, .. } = waiting;
+                Ok(site.unprepared(status, said, version, head_only, persist && !draining))
+            }
+        }
+    }
+
+    async fn list(&mut self, job: Arc<ListingJob>) -> Result<Reply, End> {
+        let made = self.make(Arc::clone(&job)).await;
+        let mut site = self.worker.site.borrow_mut();
+        match made {
+            Ok(made) => Ok(site.listed(&job, made)),
+            Err(why) => {
+                let (status, said) = refusal(&why, &job.shown_path)?;
+                Ok(site.unprepared(status, said, job.version, job.head_only, job.persist))
+            }
+        }
+    }
+
+    /// Makes a listing, when it is its turn among the listings of this worker.
+    async fn make(&self, job: Arc<ListingJob>) -> Result<Result<Page, NoPage>, NoAnswer> {
+        let limit = self.worker.config.disk_timeout;
+        let _turn = self.wait_at_most(limit, self.worker.listing_turns.acquire()).await?;
+        let budget = self.worker.page_budget();
+        let device = job.directory.facts().device;
+        self.in_pool(device, move |_: &Turn<'_>| ControlFlow::Break(job.make(&budget))).await
+    }
+}
+
+/// What is answered when the disk has not. The end instead, if nobody is to be answered any more.
+fn refusal(why: &NoAnswer, path: &str) -> Result<(Status, &'static str), End> {
+    match why {
+        NoAnswer::PeerGone => Err(End::PeerGone),
+        NoAnswer::Stopping => Err(End::Shutdown),
+        NoAnswer::TimedOut(_) => {
+            tracing::error!(path, %why, "a request is not answered as it was meant to be");
+            Ok((Status::SERVICE_UNAVAILABLE, "the disk does not answer"))
+        }
+        NoAnswer::Panicked(_) => {
+            tracing::error!(path, %why, "a request is not answered as it was meant to be");
+            Ok((Status::INTERNAL_SERVER_ERROR, "the server has failed"))
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A request that waits until a name has been looked up where waiting for a disk is allowed.
+//!
+//! The answer is not made from where it stopped: it is made anew, from a copy of the request's head,
+//! with what has been found in hand. That happens once for each name that is not in memory, which is
+//! mostly once: a file is looked up together with what may lie beside it.
+
+use super::{
+    Site,
+    hot::Hot,
+    reply::{Cost, Reply, Source},
+};
+use sendrail_files::{Entry, Looked, Lookup, Miss, OpenError, Settled};
+use sendrail_http::{
+    head::{Head, HeadLimits, Method, Parsed, Version, parse},
+    status::Status,
+};
+use std::rc::Rc;
+
+/// A request that waits for a lookup.
+#[derive(Debug)]
+pub(crate) struct Deferred {
+    pub(crate) lookup: Box<Lookup>,
+    pub(crate) waiting: Waiting,
+}
+
+/// What the request is answered from when that has been made.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    entry: Option<Rc<Entry<Hot>>>,
+    /// The head as it came.
+    head: Box<[u8]>,
+    pub(crate) version: Version,
+    pub(crate) head_only: bool,
+    pub(crate) persist: bool,
+    resumed: Resumed,
+}
+
+/// What is known in a request that is being answered anew. Nothing, in any other.
+#[derive(Debug, Default)]
+pub(super) struct Resumed {
+    known: Vec<Settled<Hot>>,
+    times: usize,
+    /// The lack of descriptors has been met once: the cache has given up its own since.
+    was_out_of_descriptors: bool,
+}
+
+impl Site {
+    /// What `path` leads to, if that can be told without waiting for a disk. `siblings`: what lies
+    /// beside it will be asked for as well.
+    pub(super) fn look_up(
+        &mut self,
+        path: &[u8],
+        siblings: bool,
+    ) -> Result<Rc<Entry<Hot>>, Miss<Hot>> {
+        if let Some(known) = self.resumed.of(path) {
+            return known.entry.clone().map_err(Miss::Refused);
+        }
+        let mut found = self.cache.lookup_at_once(path, self.clock.now());
+        if siblings
+            && self.config.files.precompressed
+            && let Err(Miss::MustWait(lookup, _)) = &mut found
+        {
+            lookup.add_siblings();
+        }
+        found
+    }
+
+    /// Answers later.
+    pub(super) fn defer(
+        &mut self,
+        lookup: Box<Lookup>,
+        entry: Option<Rc<Entry<Hot>>>,
+        head: &Head<'_>,
+        bytes: &[u8],
+        persist: bool,
+    ) -> Reply {
+        let resumed = std::mem::take(&mut self.resumed);
+        if resumed.times > self.most_times() {
+            let why = "what lies at this address changes too fast";
+            let extra = &[("Retry-After", "1")];
+            return self.error(Status::SERVICE_UNAVAILABLE, why, extra, head, persist);
+        }
+        let waiting = Waiting {
+            entry,
+            head: bytes.into(),
+            version: head.version,
+            head_only: head.method == Method::Head,
+            persist,
+            resumed,
+        };
+        Reply {
+            // What the log says if nobody waits for the answer.
+            status: Status::SERVICE_UNAVAILABLE,
+            head_len: 0,
+            source: Source::Deferred(Box::new(Deferred { lookup, waiting })),
+            cost: Cost::default(),
+            device: 0,
+            record: None,
+        }
+    }
+
+    /// Answers anew. The head of the reply is in memory of its own.
+    pub(crate) fn resume(&mut self, waiting: Waiting, looked: Looked, draining: bool) -> Reply {
+        self.clock.tick(); // the disk may have taken its time
+        let Waiting { entry, head: bytes, persist, mut resumed, .. } = waiting;
+        let settled = self.cache.settle(looked, entry, self.clock.now());
+        resumed.take(settled);
+        self.resumed = resumed;
+        let Ok(Parsed::Complete { head, .. }) = parse(&bytes, &HeadLimits::default()) else {
+            unreachable!("it has been parsed before");
+        };
+        let mut reply = self.reply(&head, &bytes, persist && !draining);
+        self.resumed = Resumed::default();
+        self.keep(&mut reply);
+        reply
+    }
+
+    /// The file, what lies beside it, the variant, each index file with what lies beside that; each
+    /// may have changed meanwhile. More often than twice as many times only happens on purpose.
+    fn most_times(&self) -> usize {
+        2 * (3 + 2 * self.config.files.index.len())
+    }
+}
+
+impl Resumed {
+    /// What is known of a path.
+    #[inline]
+    pub(super) fn of(&self, path: &[u8]) -> Option<&Settled<Hot>> {
+        self.known.iter().find(|known| *known.path == *path)
+    }
+
+    /// It has turned out not to be true any more.
+    pub(super) fn forget(&mut self, path: &[u8]) {
+        self.known.retain(|known| *known.path != *path);
+    }
+
+    fn take(&mut self, settled: Settled<Hot>) {
+        self.times += 1;
+        self.forget(&settled.path);
+        let out_of_descriptors = matches!(settled.entry, Err(OpenError::TooManyOpenFiles(_)));
+        if out_of_descriptors && !std::mem::replace(&mut self.was_out_of_descriptors, true) {
+            return; // there may be some now
+        }
+        self.known.push(settled);
+    }
+}

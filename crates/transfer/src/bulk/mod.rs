@@ -1,0 +1,46 @@
+//! Bulk: keeps what is read once from throwing out what is read often.
+//!
+//! A transfer that meets a window which is not in the page cache becomes a [`Reader`] of that file.
+//! What it brings in is judged (`admission`): it may stay if there is room or if it is asked for
+//! often; else it is *owed*, and given back behind the position of the transfer
+//! (POSIX_FADV_DONTNEED, `posix_fadvise(2)`), with a lag beyond what the peer has not acknowledged,
+//! for pages in packets cannot be dropped.
+//!
+//! Only what a transfer of this process has brought in is ever given back: a `survey` ahead of the
+//! kernel's own read-ahead tells it from what was resident before, and a `ledger` for each file says
+//! which of it another reader still needs. What is left at the end of a transfer is its `tails`'.
+//!
+//! | room | what is decided or done there |
+//! |---|---|
+//! | `sketch` | how often a stretch of a file was asked for lately: pure |
+//! | `room` | how much memory is free |
+//! | `admission` | what may stay |
+//! | `ledger` | what is owed, and by whom it is needed: pure |
+//! | `survey` | which pages are absent before anybody reads them |
+//! | `record` | one file's ledger, and the giving back |
+//! | `reader` | one transfer's way through a file |
+//! | `tails` | what finished transfers owe |
+
+mod admission;
+mod ledger;
+mod reader;
+mod record;
+mod room;
+mod sketch;
+mod survey;
+mod tails;
+
+pub(crate) use reader::Reader;
+pub use tails::Acknowledged;
+
+/// What becomes of the page-cache pages that transfers bring in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DropBehind {
+    /// They are given back behind the transfer, unless memory is free, or they are asked for often.
+    #[default]
+    Auto,
+    /// They are given back, free memory or not, unless they are asked for often.
+    On,
+    /// They stay until the kernel throws them out, as with plain `sendfile(2)`.
+    Off,
+}

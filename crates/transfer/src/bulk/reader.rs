@@ -1,0 +1,269 @@
+//! A reader: one transfer's way through a file that is not resident. It surveys what lies ahead,
+//! says where it is, and gives back what it leaves behind.
+
+use super::DropBehind;
+use super::{
+    admission::{Admission, Asked, STRETCH, Verdict, Version},
+    record::Record,
+    survey,
+    tails::{self, Acknowledged, Receiver},
+};
+use crate::{plan::Medium, receipt::Receipt, segment::FileRange};
+use sendrail_sys::{limits::page_size, sockopt::unsent_bytes, stat::fstat};
+use std::{
+    fmt,
+    fs::{self, File},
+    ops::Range,
+    os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+/// The lag behind what the peer has acknowledged, in bytes, that a single reader keeps: the receive
+/// queue of a peer on the same machine holds pages that are acknowledged.
+const LAG: u64 = 16 << 20;
+
+/// What is left of it when there are many readers.
+const LEAST_LAG: u64 = 2 << 20;
+
+/// Pages are given back this many bytes at a time, in the midst of a file, by a single reader.
+const ENOUGH: u64 = 4 << 20;
+
+/// What is given back at a time when there are many: whole folios.
+const LEAST_ENOUGH: u64 = 2 << 20;
+
+/// So far ahead, in bytes, a reader saves another's trip to the disk, if there is memory.
+const FARTHEST_AHEAD: u64 = 256 << 20;
+
+static ADMISSION: LazyLock<Mutex<Admission>> = LazyLock::new(|| Mutex::new(Admission::new()));
+
+/// Readers there are in this process: they share what bulk may take of the memory.
+static READERS: AtomicU64 = AtomicU64::new(0);
+
+pub(crate) struct Reader {
+    record: Arc<Record>,
+    number: u64,
+    file: Arc<File>,
+    version: Version,
+    file_len: u64,
+    /// Where the transfer will stop reading.
+    end: u64,
+    position: u64,
+    settled_at: u64,
+    /// What the kernel may read ahead of what it is asked for, in bytes.
+    read_ahead: u64,
+    surveyed_to: u64,
+    judged: Option<(u64, Verdict)>,
+    drop_behind: DropBehind,
+    connection: Option<Arc<dyn Acknowledged>>,
+}
+
+impl Reader {
+    /// For a range of which something is not resident. `None` where nothing is to be done about it:
+    /// the file cannot be looked at.
+    pub(crate) fn enter(
+        range: &FileRange,
+        medium: Medium,
+        drop_behind: DropBehind,
+        connection: Option<&Arc<dyn Acknowledged>>,
+        receipt: &mut Receipt,
+    ) -> Option<Self> {
+        let stat = receipt.call(|| fstat(range.file.as_fd())).ok()?;
+        let page = page_size() as u64;
+        let record = Record::of((stat.device, stat.inode), &range.file, medium == Medium::Disk);
+        let number = record.with(super::ledger::Ledger::enter);
+        READERS.fetch_add(1, Ordering::Relaxed);
+        Some(Self {
+            record,
+            number,
+            file: Arc::clone(&range.file),
+            version: (stat.device, stat.inode, stat.modified),
+            // In whole pages, for pages are what is given back.
+            file_len: stat.len.checked_next_multiple_of(page)?,
+            end: range.offset + range.len,
+            position: range.offset,
+            settled_at: range.offset,
+            read_ahead: read_ahead(stat.device),
+            surveyed_to: range.offset / page * page,
+            judged: None,
+            drop_behind,
+            connection: connection.cloned(),
+        })
+    }
+
+    /// Whether this is the way through this range: it goes on where the last window ended.
+    pub(crate) fn is_in(&self, range: &FileRange) -> bool {
+        Arc::ptr_eq(&self.file, &range.file)
+            && self.position == range.offset
+            && self.end == range.offset + range.len
+    }
+
+    /// Looks at what the next `window` bytes, and the kernel ahead of them, will bring in.
+    /// `known_absent`: a look has just said so of the whole window, and may have changed it.
+    pub(crate) fn survey(&mut self, window: u64, known_absent: bool, receipt: &mut Receipt) {
+        let window_end = self.position.saturating_add(window).min(self.file_len);
+        let window_end = window_end.next_multiple_of(page_size() as u64); // as is the length
+        // And a window more: the look at the next one comes first, and sets off read-ahead as well.
+        let needed = window_end.saturating_add(window).saturating_add(self.read_ahead);
+        let needed = needed.min(self.file_len);
+        if self.surveyed_to >= needed {
+            return;
+        }
+        let ahead = needed.saturating_add(window).min(self.file_len); // not at every step
+        let from = self.surveyed_to;
+        self.surveyed_to = ahead;
+        self.stand(LAG);
+        if known_absent {
+            let window = from..window_end.max(from);
+            self.note(window.clone(), std::slice::from_ref(&window));
+        }
+        for gap in self.record.with(|ledger| ledger.unsurveyed(&(from..ahead))) {
+            let absent = survey::absent(&self.file, gap.clone(), self.record.sees, receipt);
+            self.note(gap, &absent);
+        }
+    }
+
+    /// Absent bytes are judged by the stretch they are in: what may stay is not owed.
+    fn note(&mut self, bytes: Range<u64>, absent: &[Range<u64>]) {
+        let mut owed = Vec::new();
+        for absent in absent {
+            let mut start = absent.start;
+            while start < absent.end {
+                let end = ((start / STRETCH + 1) * STRETCH).min(absent.end);
+                if self.verdict(start) == Verdict::DropBehind {
+                    owed.push(start..end);
+                }
+                start = end;
+            }
+        }
+        self.record.with(|ledger| ledger.note_survey(bytes, &owed));
+    }
+
+    fn verdict(&mut self, offset: u64) -> Verdict {
+        let stretch = offset / STRETCH;
+        if let Some((judged, verdict)) = self.judged
+            && judged == stretch
+        {
+            return verdict;
+        }
+        // What lies behind the end is only read ahead: nobody has asked for it.
+        let stretch_end = (stretch + 1) * STRETCH;
+        let len = self.end.min(stretch_end).saturating_sub(offset);
+        if len == 0 {
+            let off = self.drop_behind == DropBehind::Off;
+            return if off { Verdict::Room } else { Verdict::DropBehind };
+        }
+        let asked = Asked { version: self.version, file_len: self.file_len, offset, len };
+        let verdict = match self.drop_behind {
+            DropBehind::Off => Verdict::Room,
+            mode => {
+                let mut admission = ADMISSION.lock().unwrap_or_else(PoisonError::into_inner);
+                admission.judge(&asked, mode == DropBehind::Auto, Instant::now())
+            }
+        };
+        if verdict == Verdict::Popular {
+            // Also what others have brought in of it.
+            let whole = stretch * STRETCH..stretch_end;
+            self.record.with(|ledger| ledger.keep(whole));
+        }
+        self.judged = Some((stretch, verdict));
+        verdict
+    }
+
+    /// The transfer has handed `count` more bytes to the socket.
+    pub(crate) fn advance(&mut self, count: u64) {
+        self.position += count;
+    }
+
+    /// Whether it is time that a thread which may take its time gives something back.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.position - self.settled_at >= 4 * enough() && self.owes()
+    }
+
+    fn owes(&self) -> bool {
+        self.record.with(|ledger| ledger.owed()) >= enough()
+    }
+
+    /// Gives back what lies behind the peer's acknowledgements and the lag. May take a while.
+    pub(crate) fn settle(&mut self, socket: BorrowedFd<'_>, receipt: &mut Receipt) {
+        self.settled_at = self.position;
+        if !self.owes() {
+            return;
+        }
+        let unacknowledged = receipt.call(|| unsent_bytes(socket)).unwrap_or(LAG);
+        self.stand(unacknowledged);
+        self.record.settle(enough(), true, Instant::now(), receipt);
+    }
+
+    /// Says where this reader is, so that nobody drops what it needs.
+    fn stand(&self, unacknowledged: u64) {
+        let behind = self.position.saturating_sub(unacknowledged.saturating_add(lag()));
+        let ahead = self.read_ahead.max((budget() / 2).min(FARTHEST_AHEAD));
+        // What has been surveyed must not be dropped before it is read: it would be surveyed again,
+        // and found to be resident.
+        let protects = behind..self.position.saturating_add(ahead).max(self.surveyed_to);
+        self.record.with(|ledger| ledger.protect(self.number, protects));
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        READERS.fetch_sub(1, Ordering::Relaxed);
+        let owes = self.record.with(|ledger| {
+            ledger.leave(self.number);
+            !ledger.due().is_empty()
+        });
+        if owes {
+            let receiver = self.connection.as_ref().and_then(Receiver::of);
+            tails::follow(Arc::clone(&self.record), receiver, Instant::now());
+        }
+    }
+}
+
+/// What bulk may take of the memory, for each reader, in bytes: a sixteenth of the memory for all.
+fn budget() -> u64 {
+    static ALL: AtomicU64 = AtomicU64::new(0);
+    let mut all = ALL.load(Ordering::Relaxed);
+    if all == 0 {
+        let mut admission = ADMISSION.lock().unwrap_or_else(PoisonError::into_inner);
+        all = (admission.capacity(Instant::now()) / 16).max(1);
+        ALL.store(all, Ordering::Relaxed);
+    }
+    all / READERS.load(Ordering::Relaxed).max(1)
+}
+
+fn enough() -> u64 {
+    (budget() / 8).clamp(LEAST_ENOUGH, ENOUGH)
+}
+
+fn lag() -> u64 {
+    (budget() / 2).clamp(LEAST_LAG, LAG)
+}
+
+/// What the kernel may read ahead on this device, in bytes: its setting, for what it
+/// reads at once, for what it reads ahead of that, and for good measure (POSIX_FADV_SEQUENTIAL
+/// doubles it).
+fn read_ahead(device: u64) -> u64 {
+    /// Where the setting cannot be read: more than nearly anybody sets.
+    const UNKNOWN: u64 = 16 << 20;
+    static KNOWN: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, bytes)) = known.iter().find(|(known, _)| *known == device) {
+        return *bytes;
+    }
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let setting = fs::read_to_string(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"));
+    let kib = setting.ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let bytes = kib.map_or(UNKNOWN, |kib| kib.saturating_mul(3 << 10));
+    known.push((device, bytes));
+    bytes
+}
