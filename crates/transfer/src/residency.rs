@@ -7,7 +7,7 @@
 //!
 //! cachestat counts a page from the moment its reading begins, and who sends it then sleeps until the
 //! disk has answered. So an event loop has what cachestat calls resident confirmed by RWF_NOWAIT, a byte
-//! for each [`CONFIRM`]: on network file systems and FUSE not even that is a promise (a read may ask
+//! for each 256 KiB: on network file systems and FUSE not even that is a promise (a read may ask
 //! the server whether its copy is still good), and nothing counts as ready there.
 
 use crate::{plan::Medium, receipt::Receipt};

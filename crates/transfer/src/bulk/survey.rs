@@ -4,6 +4,7 @@ use crate::receipt::Receipt;
 use sendrail_sys::{
     cachestat::cachestat,
     limits::page_size,
+    mincore::resident_runs,
     pread::{ReadFlags, preadv2},
 };
 use std::{
@@ -30,7 +31,7 @@ pub(super) fn absent(
     let (file, page) = (file.as_fd(), page_size() as u64);
     let bytes = bytes.start / page * page..bytes.end.next_multiple_of(page);
     if !sees {
-        return sample(file, bytes, receipt);
+        return map(file, &bytes, receipt).unwrap_or_default();
     }
     let looked = halve(bytes.clone(), page, LOOKS, |part| {
         receipt.call(|| cachestat(file, part.start, part.end - part.start)).map(|stat| stat.cached)
@@ -65,6 +66,30 @@ fn halve(
             unclear.push(middle..part.end);
             unclear.push(part.start..middle);
         }
+    }
+    Ok(absent)
+}
+
+/// On overlayfs mincore(2) tells the truth, as it maps the file beneath: but to those who neither own nor
+/// may write the file it says that all is resident, and then nothing is ours to give back.
+fn map(
+    file: BorrowedFd<'_>,
+    bytes: &Range<u64>,
+    receipt: &mut Receipt,
+) -> io::Result<Vec<Range<u64>>> {
+    let len = bytes.end - bytes.start;
+    // mmap(2), munmap(2), and mincore(2) for each 4096 pages.
+    receipt.system_calls += 2 + (len / page_size() as u64).div_ceil(4096);
+    let mut absent = Vec::new();
+    let mut at = bytes.start;
+    resident_runs(file, bytes.start, len as usize, |run| {
+        if at < run.start {
+            absent.push(at..run.start);
+        }
+        at = run.end;
+    })?;
+    if at < bytes.end {
+        absent.push(at..bytes.end);
     }
     Ok(absent)
 }
