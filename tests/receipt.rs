@@ -97,7 +97,7 @@ fn of_the_last_answer(calls: &[Call], file: &Path) -> Vec<Call> {
             "recvfrom" | "shutdown" if named == Some(socket) => break,
             // tokio's waiting for all of its sockets is not a cost of one transfer.
             "epoll_ctl" | "epoll_wait" => false,
-            "pipe2" => true,
+            "pipe2" | "io_uring_enter" => true,
             // What std's checks in a build without optimisation ask before a close.
             "fcntl" if call.arguments.ends_with("F_GETFD") => false,
             "mmap" if call.descriptor(4) == file => {
@@ -111,7 +111,6 @@ fn of_the_last_answer(calls: &[Call], file: &Path) -> Vec<Call> {
             // Opened once more, for O_DIRECT: by the descriptor that is open, under the path that it has.
             "openat" => call.returned.contains(&shown),
             "statx" | "pread64" | "close" if call.arguments.contains(&shown) => true,
-            "io_uring_enter" => true,
             // The server's own pipes are those of its standard streams.
             _ => ours(named) || is_from_pipe(call) && named > Some(2),
         };

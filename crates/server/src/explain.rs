@@ -110,7 +110,9 @@ fn in_words(sibling: Sibling) -> &'static str {
 fn of_changes(root: &Root, file: &OpenFile) -> String {
     let said = match file.mutable() {
         Mutable::Share => "may be seen in part by a download that is under way (share)",
-        Mutable::Snapshot => "are not seen by a download that is under way: it is of a copy-on-write clone (snapshot)",
+        Mutable::Snapshot => {
+            "are not seen by a download that is under way: it is of a copy-on-write clone (snapshot)"
+        }
         Mutable::Copy => "cut a download that is under way short (copy)",
     };
     match root.why_no_snapshot(file) {

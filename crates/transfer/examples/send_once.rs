@@ -26,8 +26,7 @@ use std::{
     time::Duration,
 };
 
-const USAGE: &str =
-    "usage: send_once ADDRESS FILE METHOD|auto|one-version blocking|blocking-timeout|non-blocking [RANGES]";
+const USAGE: &str = "usage: send_once ADDRESS FILE METHOD|auto|one-version blocking|blocking-timeout|non-blocking [RANGES]";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -47,7 +46,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         chain.push_bytes("a head, ");
         let (start, end) = (start(number), start(number + 1));
         let range = FileRange::new(Arc::clone(&file), start, end - start);
-        chain.push_file(if one_version { range.unchanged_since(seen.modified, len) } else { range });
+        chain.push_file(if one_version {
+            range.unchanged_since(seen.modified, len)
+        } else {
+            range
+        });
     }
     let socket = TcpStream::connect(address)?;
     socket.set_nonblocking(mode == "non-blocking")?;

@@ -75,7 +75,8 @@ pub enum Step {
 /// (O_NONBLOCK, `fcntl(2)`): a step on a blocking one waits inside its calls.
 ///
 /// Memory is bounded whatever the size of the message: `sendfile` needs none, `copy` 64 KiB,
-/// `splice` a pipe of 1 MiB in the kernel (large files share 64 of them), `mapped` 256 MiB of address space. Several small ranges in a
+/// `splice` a pipe of 1 MiB in the kernel (large files share 64 of them), `mapped` 256 MiB of address space,
+/// `direct` and `uncached` 64 KiB, a buffer of the thread's of 512 KiB, and 16 rings of 4 MiB that all `direct` transfers share. Several small ranges in a
 /// row are gathered in a buffer of 80 KiB that belongs to the thread, and leave by one call.
 #[derive(Debug)]
 pub struct Transfer {

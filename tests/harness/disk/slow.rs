@@ -1,7 +1,7 @@
 //! A disk that answers as a test wants: a FUSE file system in the test's own process holds an image, a
 //! loop device makes a disk of the image, and ext4 lies on that.
 //!
-//! The image is read-only and both the loop device and FUSE pass reads on uncached: what a server has
+//! The image is read-only and both the loop device and FUSE pass reads on, uncached: what a server has
 //! not in its page cache, this process is asked for, and knows. It must not ask itself: nothing here
 //! and no test touches a mounted file, but through the server or, hot, in `keep_in`. Then nothing waits
 //! for ever, whatever dies: without this process the kernel ends the FUSE connection, and every read
@@ -43,7 +43,7 @@ impl SlowDisk {
     /// disk cannot be had.
     pub(crate) fn with(source: &Tree, body: impl FnOnce(&Self) + Send) {
         let devices = ["/dev/fuse", "/dev/loop-control"];
-        if can_mount(&["losetup", "mkfs.ext4", "setpriv"], &devices) {
+        if can_mount(&["findmnt", "losetup", "mkfs.ext4", "setpriv"], &devices) {
             in_private_mounts(|| match Self::mount(source) {
                 Ok(disk) => body(&disk),
                 Err(error) => panic!("{error}"),
@@ -68,14 +68,13 @@ impl SlowDisk {
     }
 
     fn mount_image(&self) -> Result<(), String> {
-        let image = self.fuse().join(NAME);
-        let how = ["--find", "--show", "--read-only", "--direct-io=on"].map(OsStr::new);
-        let device = run("losetup", how.into_iter().chain([image.as_os_str()]))?;
-        let at = self.mount_point();
-        let mounted = run("mount", ["-t", "ext4", "-o", "ro", &device, at.to_str().unwrap()]);
-        // The device is in use: it goes with the last who uses it (LO_FLAGS_AUTOCLEAR, `loop(4)`).
-        run("losetup", ["--detach", &device])?;
-        mounted.map(drop)
+        let (image, at) = (self.fuse().join(NAME), self.mount_point());
+        // From the beginning the loop device goes with the mount (LO_FLAGS_AUTOCLEAR, `loop(4)`).
+        let how = ["-t", "ext4", "-o", "ro,loop"].map(OsStr::new);
+        run("mount", how.into_iter().chain([image.as_os_str(), at.as_os_str()]))?;
+        let device = run("findmnt", ["-n", "-o", "SOURCE", at.to_str().unwrap()])?;
+        // Else it reads one after another, each through a page cache of its own.
+        run("losetup", ["--direct-io=on", &device]).map(drop)
     }
 
     fn fuse(&self) -> PathBuf {
