@@ -24,7 +24,7 @@ unsafe impl Send for Buffers {}
 unsafe impl Sync for Buffers {}
 
 impl Buffers {
-    /// Maps `count` buffers of `len` bytes. mmap(2) and madvise(2).
+    /// Maps `count` buffers of `len` bytes, in huge pages where they are to be had. mmap(2), and madvise(2) twice.
     pub(super) fn new(count: usize, len: usize) -> io::Result<Buffers> {
         let total = count.checked_mul(len).filter(|total| *total > 0).ok_or_else(raw::invalid)?;
         if !len.is_multiple_of(rustix::param::page_size()) {
@@ -41,6 +41,10 @@ impl Buffers {
         // filling the pages it has pinned, and this program might look at others.
         // SAFETY: exactly the mapping just made; a child of fork(2) does not know of it.
         unsafe { rustix::mm::madvise(base.as_ptr(), total, Advice::LinuxDontFork)? };
+        // A disk takes a limited number of segments in one request (queue/max_segments), and a page is one if its
+        // neighbours lie elsewhere. Who knows no huge pages says EINVAL.
+        // SAFETY: exactly the mapping just made; its contents stay.
+        let _ = unsafe { rustix::mm::madvise(base.as_ptr(), total, Advice::LinuxHugepage) };
         Ok(buffers)
     }
 

@@ -104,7 +104,7 @@ impl ReadRing {
     /// Makes a ring with `count` buffers of `len` bytes each, a multiple of the page size. They count as locked memory.
     ///
     /// io_uring_setup(2), its two mmap(2) (three before 5.4), io_uring_register(2) with `IORING_REGISTER_BUFFERS`; and
-    /// mmap(2) and madvise(2) for the buffers. [`system_calls`](Self::system_calls) counts all but the mmap(2) that is
+    /// mmap(2) and madvise(2), twice, for the buffers. [`system_calls`](Self::system_calls) counts all but the mmap(2) that is
     /// an allocation.
     pub fn new(count: usize, len: usize) -> Result<ReadRing, NoRing> {
         let refused = |system_calls| move |error| NoRing { error, system_calls };
@@ -117,14 +117,14 @@ impl ReadRing {
         // pinned, and reads go to those pages and not to the addresses; so that when the mapping ends before the ring,
         // or before a read, nothing but these pages is written to.
         unsafe { ring.submitter().register_buffers(&buffers.slices()) }
-            .map_err(refused(1 + maps + 2 + undo + 1))?;
+            .map_err(refused(1 + maps + 3 + undo + 1))?;
         Ok(ReadRing {
             busy: vec![false; buffers.count()].into(),
             ring,
             buffers,
             in_flight: 0,
             sound: true,
-            system_calls: 1 + maps + 2,
+            system_calls: 1 + maps + 3,
         })
     }
 
@@ -136,7 +136,7 @@ impl ReadRing {
     /// System calls that it takes to drop this: munmap(2) of the ring and of the buffers, close(2).
     pub fn calls_to_drop(&self) -> u32 {
         // As many maps as were made: all calls but io_uring_setup(2), io_uring_register(2) and madvise(2).
-        (self.system_calls - 3) + 1 + 1
+        (self.system_calls - 4) + 1 + 1
     }
 
     /// How many buffers there are.
