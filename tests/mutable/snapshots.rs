@@ -1,6 +1,6 @@
 //! `--mutable snapshot` on disks that can clone files: whatever becomes of a file, a download of it is whole.
 
-use super::{LEN, METHODS, download_across_versions, version_of, versions::beside_a_writer};
+use super::{LEN, METHODS, TICK, download_across_versions, version_of, versions::beside_a_writer};
 use crate::harness::{
     Journal, Server, Tree,
     disk::{FileSystem, on},
@@ -180,6 +180,29 @@ fn what_is_kept_open_works_as_it_does_without() {
         });
         fs::remove_file(tree.path().join("a.txt")).unwrap();
         eventually("it is gone", || connection.get("/a.txt", "").status == 404);
+    });
+}
+
+/// What the fewest system calls were that an answer was made with.
+fn fewest_calls(tree: &Tree, mutable: &str) -> u64 {
+    let journal = Journal::new();
+    let arguments = ["--mutable", mutable, "--method", "sendfile", "--open-files-valid", "1h"];
+    let server = Server::logged(tree, &journal, &arguments);
+    let mut connection = server.connect();
+    for _ in 0..20 {
+        connection.get("/a.bin", "");
+        thread::sleep(TICK); // what was looked at within a tick is not looked at again
+    }
+    let lines = journal.wait_for(20);
+    lines.iter().map(|line| line["receipt"]["system_calls"].as_u64().unwrap()).min().unwrap()
+}
+
+#[test]
+fn a_snapshot_is_not_looked_at_before_each_answer_and_the_receipt_knows() {
+    on(FileSystem::Xfs, |folder| {
+        let tree = Tree::new_in(folder);
+        tree.file("a.bin", vec![7; 100_000]);
+        assert_eq!(fewest_calls(&tree, "snapshot") + 1, fewest_calls(&tree, "share"));
     });
 }
 

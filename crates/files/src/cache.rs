@@ -300,6 +300,8 @@ impl<T: Default> OpenFileCache<T> {
         match open(&self.root) {
             Err(Unfound::Refused(OpenError::TooManyOpenFiles(_))) => {
                 self.clear();
+                // It may take a moment, but nobody else could be served meanwhile.
+                self.root.close_unused_snapshots();
                 open(&self.root)
             }
             result => result,

@@ -1,6 +1,7 @@
 //! What is done about files that somebody may change while they are being sent.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +16,23 @@ use crate::snapshot::{Kept, NoSnapshot, Refused, Snapshots};
 ///
 /// As an option ([`RootOptions::mutable`](crate::RootOptions)) it is what is wanted, and of an open file
 /// ([`OpenFile::mutable`]) what has come of that.
+///
+/// ```
+/// use sendrail_files::{Found, Mutable, Root, RootOptions};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("a.log");
+/// # std::fs::write(&path, "one line")?;
+/// let options = RootOptions { mutable: Mutable::Snapshot, ..RootOptions::default() };
+/// let root = Root::open(directory.path(), options)?;
+/// let Found::File(file) = root.find(b"a.log")? else { panic!("a.log is a file") };
+/// std::fs::write(&path, "")?;
+/// match root.why_no_snapshot(&file) {
+///     None => assert_eq!(file.file().metadata()?.len(), 8), // still one line
+///     Some(why) => assert_eq!(file.mutable(), Mutable::Copy, "{why}"), // not on ext4, for one
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mutable {
     /// Nothing: the bytes are those that the file has when they are read, or when their pages leave.
@@ -40,7 +58,7 @@ impl Root {
     ) -> Result<OpenFile, Unfound> {
         if wanted == Mutable::Snapshot {
             match self.snapshot(&opened, &facts, sleep)? {
-                Ok(Kept { file, facts }) => {
+                Ok(Kept { file, facts, .. }) => {
                     return Ok(OpenFile::new(file, facts, media_type, Mutable::Snapshot));
                 }
                 Err(refusal) => self.warn_once(&refusal),
@@ -97,6 +115,12 @@ impl Root {
             return None;
         }
         self.snapshot(file.file(), file.facts(), Sleep::Allowed).ok()?.err()
+    }
+
+    /// The path that led to the original of an open snapshot when that was made; nothing if the file is none. For messages: a
+    /// snapshot has no path of its own.
+    pub fn path_of_original(&self, file: &Arc<File>) -> Option<Arc<Path>> {
+        self.snapshots()?.path_of_original(file)
     }
 
     /// Closes the snapshots that nobody uses any more. That may wait for the disk, where their space is

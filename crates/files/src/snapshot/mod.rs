@@ -10,7 +10,7 @@ mod shelf;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -136,14 +136,15 @@ impl Snapshots {
         sys::clone_file(clone.as_fd(), original.as_fd())
             .map_err(|error| self.no_clone(original.as_fd(), &error))?;
         let facts = if facts.still_true(&stat(original)?) {
-            // A change since then that shows in no time would go unnoticed for ever.
+            // A change since then that shows in no time would go unnoticed for ever. At rest there is none; nor can
+            // another file that is given the number of this inode later have its times.
             if facts.at_rest() { *facts } else { facts.until_looked_at_again() }
         } else {
             // It is of some moment in between, and nobody knows what the time of the file was then.
             let clone = stat(&clone)?;
             Facts { len: clone.len, modified: at, observed: at, ..*facts }.until_looked_at_again()
         };
-        Ok(Kept { file: Arc::new(File::from(clone)), facts })
+        Ok(Kept { file: Arc::new(File::from(clone)), facts, path: path_of(original).into() })
     }
 
     /// A file to clone into. If there is no descriptor, the shelf gives back what it can.
@@ -194,6 +195,11 @@ impl Snapshots {
         is_new
     }
 
+    /// Where the original of this snapshot was when it was made.
+    pub(crate) fn path_of_original(&self, file: &Arc<File>) -> Option<Arc<Path>> {
+        self.shelf.path_of_original(file)
+    }
+
     pub(crate) fn close_unused(&self) {
         drop(self.shelf.take_unused());
     }
@@ -206,6 +212,11 @@ impl Snapshots {
     fn refusals(&self) -> MutexGuard<'_, Refusals> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// As the kernel knows it. For the log: empty where there is no `/proc`.
+fn path_of(file: &File) -> PathBuf {
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default()
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -17,11 +18,12 @@ type Key = (u64, u64);
 /// So many more than were in use at the last look, and an eighth of those, are held before the next one: each is a descriptor.
 const UNUSED: usize = 64;
 
-/// A file that is nobody else's, with the facts of its original.
+/// A file that is nobody else's, with the facts of its original, and where that was.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     pub(crate) file: Arc<File>,
     pub(crate) facts: Facts,
+    pub(crate) path: Arc<Path>,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +35,7 @@ pub(super) struct Shelf {
 struct Places {
     of: HashMap<Key, Place>,
     /// Of older versions.
-    retired: Vec<Arc<File>>,
+    retired: Vec<Kept>,
     in_use: usize,
 }
 
@@ -75,25 +77,30 @@ impl Shelf {
     }
 
     /// Takes in a new one, in the place of the one before. What is to be closed comes back.
-    pub(super) fn put(&self, kept: Kept, begun: Instant) -> Vec<Arc<File>> {
+    pub(super) fn put(&self, kept: Kept, begun: Instant) -> Vec<Kept> {
         let mut places = self.places();
         let place = places.of.entry(key(&kept.facts)).or_default();
         if let Some((before, _)) = place.latest.replace((kept, begun)) {
-            places.retired.push(before.file);
+            places.retired.push(before);
         }
         let most = places.in_use + places.in_use / 8 + UNUSED;
         if places.count() > most { places.take_unused() } else { Vec::new() }
     }
 
     /// Takes those away that are on the shelf and nowhere else, for the caller to close.
-    pub(super) fn take_unused(&self) -> Vec<Arc<File>> {
+    pub(super) fn take_unused(&self) -> Vec<Kept> {
         self.places().take_unused()
     }
 
     pub(super) fn has_unused(&self) -> bool {
+        self.places().all().any(Kept::is_unused)
+    }
+
+    /// Where the original of this file was.
+    pub(super) fn path_of_original(&self, file: &Arc<File>) -> Option<Arc<Path>> {
         let places = self.places();
-        let latest = places.of.values().filter_map(|place| place.latest.as_ref());
-        places.retired.iter().chain(latest.map(|(kept, _)| &kept.file)).any(is_unused)
+        let kept = places.all().find(|kept| Arc::ptr_eq(&kept.file, file))?;
+        Some(Arc::clone(&kept.path))
     }
 }
 
@@ -102,11 +109,16 @@ impl Places {
         self.of.len() + self.retired.len()
     }
 
-    fn take_unused(&mut self) -> Vec<Arc<File>> {
-        let mut unused: Vec<_> = self.retired.extract_if(.., |file| is_unused(file)).collect();
+    fn all(&self) -> impl Iterator<Item = &Kept> {
+        let latest = self.of.values().filter_map(|place| place.latest.as_ref());
+        self.retired.iter().chain(latest.map(|(kept, _)| kept))
+    }
+
+    fn take_unused(&mut self) -> Vec<Kept> {
+        let mut unused: Vec<_> = self.retired.extract_if(.., |kept| kept.is_unused()).collect();
         self.of.retain(|_, place| {
-            if let Some((kept, _)) = place.latest.take_if(|(kept, _)| is_unused(&kept.file)) {
-                unused.push(kept.file);
+            if let Some((kept, _)) = place.latest.take_if(|(kept, _)| kept.is_unused()) {
+                unused.push(kept);
             }
             !place.is_empty()
         });
@@ -122,9 +134,12 @@ impl Place {
     }
 }
 
-/// Whoever could come to share it would have to find it on the shelf, which is locked.
-fn is_unused(file: &Arc<File>) -> bool {
-    Arc::strong_count(file) == 1
+impl Kept {
+    /// Whether nobody has the file but whoever asks. Whoever could come to share it would have to find it on the
+    /// shelf, which is locked.
+    fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.file) == 1
+    }
 }
 
 fn key(facts: &Facts) -> Key {
@@ -149,7 +164,8 @@ mod tests {
     }
 
     fn kept(inode: u64, seconds: i64) -> Kept {
-        Kept { file: Arc::new(tempfile::tempfile().unwrap()), facts: facts(inode, seconds) }
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        Kept { file, facts: facts(inode, seconds), path: Path::new("/srv/a").into() }
     }
 
     #[test]
@@ -178,6 +194,10 @@ mod tests {
             assert!(shelf.put(each.clone(), now).is_empty());
         }
         assert!(shelf.take_unused().is_empty() && !shelf.has_unused());
+        for each in [&old, &new, &other] {
+            assert_eq!(shelf.path_of_original(&each.file), Some(Arc::clone(&each.path)));
+        }
+        assert_eq!(shelf.path_of_original(&kept(1, 51).file), None);
         drop((old, other));
         assert!(shelf.has_unused());
         assert_eq!(shelf.take_unused().len(), 2);

@@ -10,6 +10,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sendrail_files::{
     CacheOptions, CodingFlags, Entry, FileSystem, Found, Miss, Mutable, NoSnapshot, OpenFile,
     OpenFileCache, Root, RootOptions, Sibling, Siblings,
@@ -71,6 +72,7 @@ fn a_snapshot_stays_what_it_was_and_has_the_facts_of_the_original() {
                 (there.len(), there.dev(), there.ino())
             );
             assert_eq!(facts.modified.seconds, there.mtime());
+            assert_eq!(root.path_of_original(file.file()).as_deref(), Some(&*path));
             let own = file.file().metadata().unwrap();
             assert_ne!(own.ino(), there.ino());
             assert_eq!((own.nlink(), own.mode() & 0o777), (0, 0o600));
@@ -251,6 +253,26 @@ fn what_nobody_uses_is_closed_when_it_is_told_to_be() {
         root.close_unused_snapshots();
         assert_eq!((contents(&c), descriptors()), (b"c".to_vec(), before + 1));
     });
+}
+
+#[test]
+fn those_that_nobody_uses_make_room_when_no_descriptor_is_left() {
+    on_disks_that_clone(
+        "snapshot::those_that_nobody_uses_make_room_when_no_descriptor_is_left",
+        |folder| {
+            let root = Arc::new(root_in(folder));
+            let mut cache = OpenFileCache::<()>::new(root, CacheOptions::default());
+            let before = getrlimit(Resource::Nofile);
+            setrlimit(Resource::Nofile, Rlimit { current: Some(40), ..before }).unwrap();
+            for number in 0..100 {
+                let name = number.to_string();
+                fs::write(folder.join(&name), &name).unwrap();
+                let entry = cache.lookup(name.as_bytes(), Instant::now()).unwrap();
+                assert_eq!(contents(open_file(&entry)), name.as_bytes());
+            }
+            assert!(cache.counts().evicted > 0, "{:?}", cache.counts());
+        },
+    );
 }
 
 #[test]

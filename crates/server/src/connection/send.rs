@@ -176,7 +176,8 @@ impl Connection {
                 },
                 Step::PeerGone(_) => return End::PeerGone,
                 Step::Failed(fault) => {
-                    let file = sending.transfer.current_file().map(path_of).unwrap_or_default();
+                    let file = sending.transfer.current_file().map(|file| self.path_of(file));
+                    let file = file.unwrap_or_default();
                     tracing::error!(file, peer = %self.peer, %fault, "a transfer was cut short");
                     return End::FileFault;
                 }
@@ -218,7 +219,7 @@ impl Connection {
                     NoAnswer::PeerGone => End::PeerGone,
                     NoAnswer::Stopping => End::Shutdown,
                     NoAnswer::TimedOut(_) | NoAnswer::Panicked(_) => {
-                        let file = file.as_ref().map(path_of).unwrap_or_default();
+                        let file = file.map(|file| self.path_of(&file)).unwrap_or_default();
                         tracing::error!(file, peer = %self.peer, %why, "a transfer was cut short");
                         End::FileFault
                     }
@@ -265,6 +266,16 @@ impl Connection {
         (self.sent + sent_now).saturating_sub(unsent)
     }
 
+    /// The path of an open file as the kernel knows it, or of what it is a snapshot of, for the log:
+    /// nothing on the way of a byte has to carry a name for the sake of the day it goes wrong.
+    fn path_of(&self, file: &Arc<File>) -> String {
+        if let Some(path) = self.worker.config.root.path_of_original(file) {
+            return path.display().to_string();
+        }
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+        std::fs::read_link(link).map_or_else(|_| String::new(), |path| path.display().to_string())
+    }
+
     fn note(&mut self, answered: Answered, mut receipt: Receipt, end: End) {
         self.sent += receipt.bytes;
         if let Answered { status, head_len, record: Some(record), cost } = answered {
@@ -273,11 +284,4 @@ impl Connection {
             self.worker.log(&record, status, head_len, &receipt, end);
         }
     }
-}
-
-/// The path of an open file as the kernel knows it, for the log: nothing on the way of a byte has
-/// to carry a name for the sake of the day it goes wrong.
-fn path_of(file: &Arc<File>) -> String {
-    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-    std::fs::read_link(link).map_or_else(|_| String::new(), |path| path.display().to_string())
 }
