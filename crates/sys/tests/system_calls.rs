@@ -83,6 +83,8 @@ fn call_everything() -> Vec<(&'static str, Vec<&'static str>)> {
     let _opened = watch!("openat2", ["openat2"], opened());
     let _also = watch!("openat", ["openat"], sendrail_sys::openat(root, c".", OpenFlags::READ));
     let _again = watch!("reopen", ["openat"], sendrail_sys::reopen(file, OpenFlags::READ));
+    let _made = watch!("unnamed_file", ["openat"], sendrail_sys::unnamed_file(root));
+    let _ = watch!("clone_file", ["ioctl"], sendrail_sys::clone_file(scratch, file));
     let _ = watch!("fstat", ["fstat"], sendrail_sys::fstat(file));
     let _ = watch!("stat_at", ["newfstatat"], sendrail_sys::stat_at(root, c"dev", true));
     let _ = watch!("direct_alignment", ["statx"], sendrail_sys::direct_alignment(file));
@@ -101,7 +103,8 @@ fn call_everything() -> Vec<(&'static str, Vec<&'static str>)> {
         let _ = watch!("ZeroCopySender::send", ["sendto"], sender.send(socket, bytes, false));
     }
     if ReadRing::new(2, 1 << 16).is_ok() {
-        let made = ["io_uring_setup", "mmap", "mmap", "mmap", "madvise", "io_uring_register"];
+        let made =
+            ["io_uring_setup", "mmap", "mmap", "mmap", "madvise", "madvise", "io_uring_register"];
         mark();
         let mut ring = ReadRing::new(2, 1 << 16).unwrap();
         mark();
