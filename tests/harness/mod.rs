@@ -17,7 +17,7 @@ pub(crate) use connection::{Connection, Response};
 pub(crate) use journal::Journal;
 pub(crate) use opens::Opens;
 pub(crate) use process::evict;
-pub(crate) use server::{Server, eventually};
+pub(crate) use server::{Server, eventually, eventually_or};
 pub(crate) use tree::{AGED, AGED_DATE, Tree, age, build_folder, bytes};
 
 use std::process::Command;

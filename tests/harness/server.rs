@@ -122,10 +122,15 @@ fn collect(mut lines: BufReader<ChildStderr>, into: Arc<Mutex<String>>) -> JoinH
 
 /// Tries until `condition` holds. Fails only when it has not for very much longer than it could
 /// take: this bounds a hang, it measures nothing.
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_or(condition, || what.to_owned());
+}
+
+/// As [`eventually`], with what there was instead in the message.
+pub(crate) fn eventually_or(mut condition: impl FnMut() -> bool, why: impl Fn() -> String) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_mins(1), "never happened: {what}");
+        assert!(start.elapsed() < Duration::from_mins(1), "never happened: {}", why());
         std::thread::sleep(Duration::from_millis(10));
     }
 }

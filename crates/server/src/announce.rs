@@ -19,11 +19,11 @@ macro_rules! say {
 /// Prints to standard error. The lines `listening on …` are meant to be read by programs too.
 pub(crate) fn announce(config: &Config, bound: &[SocketAddr], small_files: &str) {
     let root = &config.root;
+    let probe = Probe::run(); // it needs descriptors, and the address is said when no more are needed
     say!("sendrail {} serves {}", env!("CARGO_PKG_VERSION"), config.dir.display());
     for address in bound {
         say!("listening on http://{address}/");
     }
-    let probe = Probe::run();
     say!("kernel       {}", probe.kernel);
     for facility in &probe.facilities {
         if let State::Unavailable { why, .. } = &facility.state {

@@ -20,12 +20,21 @@ use tokio::{
     task::JoinSet,
 };
 
+/// Bytes of freed memory that each worker may keep at the end of its heap. Where connections come and go, they need not
+/// ask the kernel for it again.
+const KEPT_FREE: u32 = 512 << 10;
+
+/// Larger blocks are the kernel's to give, one by one. Files that are answered from memory are smaller.
+const ALONE: u32 = 1 << 20;
+
 /// Serves until a signal says to stop.
 ///
 /// # Errors
 ///
 /// What keeps the server from starting, or the first worker that failed.
 pub fn run(mut config: Config) -> Result<(), Problem> {
+    // With another C library there is nothing to be set.
+    let _ = sendrail_sys::heap::set_thresholds(KEPT_FREE, ALONE);
     // By a thread of its own, which drops what cannot be written: a standard error that nobody reads
     // must not hold up a worker.
     let (stderr, _flushed_at_the_end) = tracing_appender::non_blocking(io::stderr());
@@ -47,25 +56,29 @@ pub fn run(mut config: Config) -> Result<(), Problem> {
     // Before anybody can know that the server is there: from then on a signal means what it says.
     let (runtime, signals) = await_signals()
         .map_err(|error| Problem::new(format!("cannot wait for signals: {error}")))?;
-    announce::announce(&config, &bound, &measured);
-
     let commander = Commander::new();
     let shared = Arc::new(Shared::new(&config));
-    let mut workers = Vec::new();
+    let (mut workers, mut readiness) = (Vec::new(), Vec::new());
     for (number, listeners) in per_worker.into_iter().enumerate() {
         let (config, shared, log) = (Arc::clone(&config), Arc::clone(&shared), log.clone());
         let orders = commander.orders();
+        let (ready, is_ready) = oneshot::channel::<()>();
         let (ended, end) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
                 let _ended = ended; // dropped when the worker returns or panics
-                Worker::run(config, shared, log, listeners, orders)
+                Worker::run(config, shared, log, listeners, orders, ready)
             })
             .map_err(|error| Problem::new(format!("cannot start a worker's thread: {error}")))?;
+        readiness.push(is_ready);
         workers.push((thread, end));
     }
     let (threads, ends): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
+    // Whoever reads that the server is there finds it whole: each worker has all the descriptors that it will not do without.
+    if readiness.into_iter().all(|worker| worker.blocking_recv().is_ok()) {
+        announce::announce(&config, &bound, &measured);
+    }
     let commanding = command(&config, &commander, &shared, log.as_ref(), signals, ends);
     let ended = runtime.block_on(commanding);
     drop(log);

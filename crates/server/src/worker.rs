@@ -35,7 +35,7 @@ use std::{
 use tokio::{
     io::unix::AsyncFd,
     net::{TcpListener, TcpStream},
-    sync::{Notify, Semaphore},
+    sync::{Notify, Semaphore, oneshot},
     task::JoinSet,
 };
 use trim::Trim;
@@ -104,7 +104,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Runs until it is told to stop and its connections have ended, or the drain time is over.
+    /// Runs until it is told to stop and its connections have ended, or the drain time is over. Says
+    /// when it is ready.
     ///
     /// # Errors
     ///
@@ -115,6 +116,7 @@ impl Worker {
         log: Option<LogHandle>,
         listeners: Listeners,
         orders: Orders,
+        ready: oneshot::Sender<()>,
     ) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -123,7 +125,7 @@ impl Worker {
             .thread_name("trim")
             .build_local(tokio::runtime::LocalOptions::default())?;
         let worker = Rc::new(Self::new(config, shared, log)?);
-        let done = runtime.block_on(Rc::clone(&worker).work(listeners, orders));
+        let done = runtime.block_on(Rc::clone(&worker).work(listeners, orders, ready));
         runtime.shutdown_background();
         done
     }
@@ -162,7 +164,12 @@ impl Worker {
         Rc::new(Self::new(Arc::new(config), shared, None).expect("epoll"))
     }
 
-    async fn work(self: Rc<Self>, listeners: Listeners, mut orders: Orders) -> io::Result<()> {
+    async fn work(
+        self: Rc<Self>,
+        listeners: Listeners,
+        mut orders: Orders,
+        ready: oneshot::Sender<()>,
+    ) -> io::Result<()> {
         let mut accepting = JoinSet::new();
         for listener in listeners {
             let listener = TcpListener::from_std(listener)?;
@@ -172,6 +179,7 @@ impl Worker {
         let mut keeping = JoinSet::new();
         keeping.spawn_local(Rc::clone(&self).sweep());
         keeping.spawn_local(Rc::clone(&self).unpark(parking));
+        let _ = ready.send(()); // who asked may have left
         // None ends by itself: a worker that accepts nobody, keeps no deadline or calls nobody back
         // must not live on.
         tokio::select! {

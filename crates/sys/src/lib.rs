@@ -34,6 +34,7 @@ compile_error!(
 );
 
 pub mod cachestat;
+pub mod cgroup;
 pub mod fadvise;
 pub mod heap;
 pub mod limits;

@@ -1,5 +1,6 @@
 //! How much memory the page cache may still take: the machine's, or less where a memory cgroup has a limit.
 
+use sendrail_sys::cgroup::{MemoryGroup, memory_groups_by};
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
@@ -37,78 +38,20 @@ fn available_by(proc: &Path) -> Option<Available> {
     // proc_meminfo(5): an estimate that already leaves out what cannot be reclaimed. In KiB.
     let machine = field(&meminfo, "MemAvailable:")?.saturating_mul(1024);
     let mut least = Available { bytes: machine, cgroup: None };
-    for (directory, version) in cgroups(proc) {
-        if let Some(bytes) = left(&directory, version)
+    for group in memory_groups_by(proc) {
+        if let Some(bytes) = left(&group)
             && bytes < least.bytes
         {
-            least = Available { bytes, cgroup: Some(directory) };
+            least = Available { bytes, cgroup: Some(group.directory().to_owned()) };
         }
     }
     Some(least)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
-    One,
-    Two,
-}
-
-/// The directories of the memory cgroup of this process and of those above it.
-fn cgroups(proc: &Path) -> Vec<(PathBuf, Version)> {
-    let read = |name| fs::read_to_string(proc.join("self").join(name)).unwrap_or_default();
-    let (own, mounts) = (read("cgroup"), read("mountinfo"));
-    let mut found = Vec::new();
-    for line in own.lines() {
-        // cgroups(7): "4:memory:/path" for version 1, "0::/path" for version 2.
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
-        let version = match controllers {
-            "" => Version::Two,
-            _ if controllers.split(',').any(|name| name == "memory") => Version::One,
-            _ => continue,
-        };
-        let Some((root, point)) = mounts.lines().find_map(|line| mount(line, version)) else {
-            continue;
-        };
-        // What is mounted may be a part of the hierarchy (containers): `root` is where that begins.
-        let beneath = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
-        let directory = Path::new(point).join(beneath);
-        for above in directory.ancestors().take(beneath.components().count() + 1) {
-            found.push((above.to_owned(), version));
-        }
-    }
-    found
-}
-
-/// Root and mount point of a line of proc_pid_mountinfo(5), if it is the memory controller's.
-fn mount(line: &str, version: Version) -> Option<(&str, &str)> {
-    let (place, kind) = line.split_once(" - ")?;
-    let mut place = place.split(' ').skip(3);
-    let (root, point) = (place.next()?, place.next()?);
-    let mut kind = kind.split(' ');
-    let is_it = match (kind.next()?, version) {
-        ("cgroup2", Version::Two) => true,
-        ("cgroup", Version::One) => {
-            kind.nth(1).is_some_and(|options| options.split(',').any(|name| name == "memory"))
-        }
-        _ => false,
-    };
-    is_it.then_some((root, point))
-}
-
 /// What a cgroup may still take, with what it could give back of its page cache. `None` if it has no limit.
-fn left(directory: &Path, version: Version) -> Option<u64> {
-    let (limit, usage, prefix) = match version {
-        Version::One => ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
-        Version::Two => ("memory.max", "memory.current", ""),
-    };
-    let read = |name| fs::read_to_string(directory.join(name)).ok();
-    let number = |name| read(name)?.trim().parse::<u64>().ok(); // "max" is none
-    let limit = number(limit)?;
-    let stat = read("memory.stat")?;
-    let file = |name| field(&stat, &format!("{prefix}{name}")).unwrap_or(0);
-    let reclaimable = file("active_file").saturating_add(file("inactive_file"));
-    Some(limit.saturating_sub(number(usage)?.saturating_sub(reclaimable)))
+fn left(group: &MemoryGroup) -> Option<u64> {
+    let limit = group.limit()?;
+    Some(limit.saturating_sub(group.used()?.saturating_sub(group.page_cache()?)))
 }
 
 /// The number behind a name at the beginning of a line.

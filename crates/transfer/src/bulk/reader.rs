@@ -1,7 +1,6 @@
 //! A reader: one transfer's way through a file that is not resident. It surveys what lies ahead,
 //! says where it is, and gives back what it leaves behind.
 
-use super::DropBehind;
 use super::{
     admission::{Admission, Asked, STRETCH, Verdict, Version},
     record::Record,
@@ -16,7 +15,7 @@ use std::{
     ops::Range,
     os::fd::{AsFd, BorrowedFd},
     sync::{
-        Arc, LazyLock, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -40,6 +39,11 @@ const FARTHEST_AHEAD: u64 = 256 << 20;
 
 static ADMISSION: LazyLock<Mutex<Admission>> = LazyLock::new(|| Mutex::new(Admission::new()));
 
+fn admission() -> MutexGuard<'static, Admission> {
+    // It is sound between any two of its lines.
+    ADMISSION.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Readers there are in this process: they share what bulk may take of the memory.
 static READERS: AtomicU64 = AtomicU64::new(0);
 
@@ -57,7 +61,8 @@ pub(crate) struct Reader {
     read_ahead: u64,
     surveyed_to: u64,
     judged: Option<(u64, Verdict)>,
-    drop_behind: DropBehind,
+    /// Whether pages may stay because memory is free.
+    room_counts: bool,
     connection: Option<Arc<dyn Acknowledged>>,
 }
 
@@ -67,12 +72,14 @@ impl Reader {
     pub(crate) fn enter(
         range: &FileRange,
         medium: Medium,
-        drop_behind: DropBehind,
+        room_counts: bool,
         connection: Option<&Arc<dyn Acknowledged>>,
         receipt: &mut Receipt,
     ) -> Option<Self> {
         let stat = receipt.call(|| fstat(range.file.as_fd())).ok()?;
         let page = page_size() as u64;
+        // In whole pages, for pages are what is given back.
+        let file_len = stat.len.checked_next_multiple_of(page)?;
         let record = Record::of((stat.device, stat.inode), &range.file, medium == Medium::Disk);
         let number = record.with(super::ledger::Ledger::enter);
         READERS.fetch_add(1, Ordering::Relaxed);
@@ -81,15 +88,14 @@ impl Reader {
             number,
             file: Arc::clone(&range.file),
             version: (stat.device, stat.inode, stat.modified),
-            // In whole pages, for pages are what is given back.
-            file_len: stat.len.checked_next_multiple_of(page)?,
+            file_len,
             end: range.offset + range.len,
             position: range.offset,
             settled_at: range.offset,
             read_ahead: read_ahead(stat.device),
             surveyed_to: range.offset / page * page,
             judged: None,
-            drop_behind,
+            room_counts,
             connection: connection.cloned(),
         })
     }
@@ -153,17 +159,10 @@ impl Reader {
         let stretch_end = (stretch + 1) * STRETCH;
         let len = self.end.min(stretch_end).saturating_sub(offset);
         if len == 0 {
-            let off = self.drop_behind == DropBehind::Off;
-            return if off { Verdict::Room } else { Verdict::DropBehind };
+            return Verdict::DropBehind;
         }
         let asked = Asked { version: self.version, file_len: self.file_len, offset, len };
-        let verdict = match self.drop_behind {
-            DropBehind::Off => Verdict::Room,
-            mode => {
-                let mut admission = ADMISSION.lock().unwrap_or_else(PoisonError::into_inner);
-                admission.judge(&asked, mode == DropBehind::Auto, Instant::now())
-            }
-        };
+        let verdict = admission().judge(&asked, self.room_counts, Instant::now());
         if verdict == Verdict::Popular {
             // Also what others have brought in of it.
             let whole = stretch * STRETCH..stretch_end;
@@ -234,8 +233,7 @@ fn budget() -> u64 {
     static ALL: AtomicU64 = AtomicU64::new(0);
     let mut all = ALL.load(Ordering::Relaxed);
     if all == 0 {
-        let mut admission = ADMISSION.lock().unwrap_or_else(PoisonError::into_inner);
-        all = (admission.capacity(Instant::now()) / 16).max(1);
+        all = (admission().capacity(Instant::now()) / 16).max(1);
         ALL.store(all, Ordering::Relaxed);
     }
     all / READERS.load(Ordering::Relaxed).max(1)

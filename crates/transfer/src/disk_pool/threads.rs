@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-/// After so long without a job a thread ends. It costs 30 µs to start one, and 20 KiB to keep one.
+/// After so long without a job a thread ends, and its stack with it.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// What the threads and all who have jobs share.

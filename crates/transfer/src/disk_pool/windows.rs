@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The most windows in one turn, while nobody else waits. Each trip to the pool and back costs some
-/// 10 µs, a window of 2 MiB some 100.
+/// The most windows in one turn, while nobody else waits: each trip to the pool and back costs a
+/// wake-up of either side.
 const WINDOWS: usize = 8;
 
 /// After so long a turn ends with the window that it is at, so that a slow disk is seen to answer.

@@ -61,9 +61,10 @@ impl Transfer {
                 return ready;
             }
             let connection = self.connection.as_ref().map(|connection| &connection.0);
+            let room_counts = self.options.drop_behind == DropBehind::Auto;
             let receipt = &mut self.receipt;
-            self.bulk = Reader::enter(range, medium, self.options.drop_behind, connection, receipt)
-                .map(Box::new);
+            self.bulk =
+                Reader::enter(range, medium, room_counts, connection, receipt).map(Box::new);
         }
         let Some(reader) = &mut self.bulk else { return ready };
         if disk == Disk::MustNotWait && reader.is_overdue() {

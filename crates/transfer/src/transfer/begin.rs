@@ -1,0 +1,73 @@
+//! The beginning of a transfer: a head, or all of a message, straight from the caller's memory.
+
+use super::{Disk, Step, Transfer, gather::Gathered};
+use crate::{chain::Chain, plan::Options, receipt::Receipt};
+use bytes::Bytes;
+use sendrail_sys::send::send;
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+impl Transfer {
+    /// Sends a message that is all in the caller's memory. Nearly always one call does it, and that
+    /// is all there is to it; else the transfer of the rest comes back, with its first step taken.
+    ///
+    /// # Errors
+    ///
+    /// The rest, boxed because it is rare and large.
+    pub fn send_whole(
+        socket: impl AsFd,
+        message: &[u8],
+        options: &Options,
+    ) -> Result<Receipt, Box<(Self, Step)>> {
+        let socket = socket.as_fd();
+        let mut receipt = Receipt::default();
+        let result = receipt.call(|| send(socket, message, false));
+        if matches!(result, Ok(sent) if sent == message.len()) {
+            receipt.count_from_memory(message.len());
+            return Ok(receipt);
+        }
+        let mut rest = Self { receipt, ..Self::new(Chain::new(), options.clone()) };
+        let step = rest.begun(socket, message, result, Disk::MustNotWait);
+        Err(Box::new((rest, step)))
+    }
+
+    /// Sends `head` ahead of the chain, straight from the caller's memory, and then as much as one
+    /// [`step`](Self::step) may. Only what the socket does not take of the head is copied, or all of
+    /// it if it leaves in one call with the small ranges behind it.
+    pub fn begin(&mut self, socket: impl AsFd, head: &[u8], disk: Disk) -> Step {
+        let socket = socket.as_fd();
+        if self.may_gather() {
+            match self.gather(socket, head, self.options.window.max(1), disk) {
+                Some(Gathered::Sent) => return self.step(socket, disk),
+                Some(Gathered::Ended(step)) => return step,
+                None => {}
+            }
+        }
+        self.choose_glue(socket, head.len() as u64);
+        let more = !self.chain.is_empty();
+        let result = self.receipt.call(|| send(socket, head, more));
+        self.begun(socket, head, result, disk)
+    }
+
+    fn begun(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        head: &[u8],
+        result: io::Result<usize>,
+        disk: Disk,
+    ) -> Step {
+        let sent = match result {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return self.gone(error),
+        };
+        self.receipt.count_from_memory(sent);
+        if sent == head.len() {
+            return self.step(socket, disk);
+        }
+        self.chain.push_front_bytes(Bytes::copy_from_slice(&head[sent..]));
+        self.wait_socket()
+    }
+}
