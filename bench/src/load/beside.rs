@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 use super::open::{Offered, Offering};
 use super::{LONGEST, Load, Work};
 
-/// So many cold connections are looked after before the hot ones are looked at again.
-const AT_A_TIME: usize = 8;
+/// Bytes of one cold connection that are taken before the hot ones are looked at again. A receive that drops megabytes
+/// takes milliseconds: they would be counted as the server's.
+const BITE: usize = 128 << 10;
 
 /// When the cold streams end.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,7 +54,7 @@ impl Load<'_> {
         (self.sleeps, cold.sleeps) = (false, false);
         self.acknowledge_at_once();
         cold.acknowledge_at_once();
-        cold.events = Vec::with_capacity(AT_A_TIME);
+        cold.take_bites(BITE)?;
         let requests = match until {
             Until::Done => cold.workload.len() as u64,
             Until::After(_) => u64::MAX,

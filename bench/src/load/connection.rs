@@ -12,8 +12,8 @@ use super::workload::Exchange;
 
 /// One receive takes a small answer whole; of a large one it copies only this much.
 const HEAD: usize = 8 * 1024;
-/// Bytes discarded by one call. The buffer is never written to, so it costs no memory.
-const DISCARD: usize = 16 << 20;
+/// Bytes discarded by one call at the most. The buffer is never written to, so it costs no memory.
+pub(super) const DISCARD: usize = 16 << 20;
 
 /// Shared by all connections of a generator: nothing in them outlives a call.
 pub(crate) struct Buffers {
@@ -94,11 +94,13 @@ impl Connection {
     /// Takes what has arrived of the answer to `exchange`.
     ///
     /// A short receive means the socket is empty and a new edge will tell of more (epoll(7), edge-triggered), so there
-    /// is no second receive just to be told EAGAIN.
-    pub(crate) fn advance(
+    /// is no second receive just to be told EAGAIN. Of a body no more than `bite` bytes are taken at a time, and if that
+    /// is less than [`DISCARD`] once only: who asks for that listens level-triggered.
+    pub(super) fn advance(
         &mut self,
         buffers: &mut Buffers,
         exchange: &Exchange,
+        bite: usize,
     ) -> Result<Progress> {
         let mut progress = Progress { bytes: 0, complete: false };
         loop {
@@ -113,7 +115,7 @@ impl Connection {
                     (HEAD, got)
                 }
                 Awaiting::Body(left) => {
-                    let wanted = DISCARD.min(usize::try_from(left).unwrap_or(usize::MAX));
+                    let wanted = bite.min(usize::try_from(left).unwrap_or(usize::MAX));
                     // MSG_TRUNC on TCP drops the bytes instead of copying them (tcp(7)).
                     let buffer = &mut buffers.discard[..wanted];
                     let Some(got) = receive(&self.stream, buffer, RecvFlags::TRUNC)? else {
@@ -129,7 +131,7 @@ impl Connection {
                 progress.complete = true;
                 return Ok(progress);
             }
-            if got < wanted {
+            if got < wanted || wanted == bite && bite < DISCARD {
                 return Ok(progress);
             }
         }

@@ -25,7 +25,7 @@ use rustix::io::Errno;
 
 use crate::cpu;
 use crate::interrupt::Interrupt;
-use connection::{Buffers, Connection};
+use connection::{Buffers, Connection, DISCARD};
 use windows::Windows;
 use workload::Workload;
 
@@ -50,6 +50,8 @@ pub(crate) struct Load<'a> {
     sleeps: bool,
     acknowledges_at_once: bool,
     patience: Duration,
+    /// Bytes of a body taken at a time.
+    bite: usize,
 }
 
 /// What was done in one stretch of load.
@@ -133,6 +135,7 @@ impl<'a> Load<'a> {
             sleeps: true,
             acknowledges_at_once: false,
             patience: STALLED,
+            bite: DISCARD,
         };
         load.connect(address, connections)?;
         Ok(load)
@@ -157,6 +160,21 @@ impl<'a> Load<'a> {
     /// From now on leaves no answer waiting for an acknowledgement.
     pub(crate) fn acknowledge_at_once(&mut self) {
         self.acknowledges_at_once = true;
+    }
+
+    /// From now on takes `bite` bytes of an answer at a time, and looks at one connection a turn: whoever shares the thread
+    /// is not kept waiting by megabytes.
+    fn take_bites(&mut self, bite: usize) -> Result<()> {
+        for (number, connection) in self.connections.iter().enumerate() {
+            // Level-triggered, a connection with something left is at the end of the queue (epoll(7)).
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
+            let data = epoll::EventData::new_u64(number as u64);
+            epoll::modify(&self.epoll, connection.stream(), data, flags)
+                .with_context(|| format!("changing connection {number} in epoll"))?;
+        }
+        self.bite = bite;
+        self.events = Vec::with_capacity(1);
+        Ok(())
     }
 
     fn connect(&mut self, address: SocketAddr, count: usize) -> Result<()> {
@@ -279,10 +297,11 @@ impl<'a> Load<'a> {
             let number = self.events[at].data.u64() as usize;
             let connection = &mut self.connections[number];
             let exchange = &self.workload.exchanges[connection.exchange as usize];
-            let progress = connection.advance(&mut self.buffers, exchange).with_context(|| {
-                let asked = exchange.request.trim_ascii_end().escape_ascii();
-                format!("connection {number}, {asked}")
-            })?;
+            let progress =
+                connection.advance(&mut self.buffers, exchange, self.bite).with_context(|| {
+                    let asked = exchange.request.trim_ascii_end().escape_ascii();
+                    format!("connection {number}, {asked}")
+                })?;
             work.body_bytes += progress.bytes;
             now = Instant::now();
             if progress.complete {

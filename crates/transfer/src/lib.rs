@@ -45,6 +45,7 @@
 
 #[cfg(feature = "tokio")]
 pub mod asynchronous;
+mod background;
 pub mod blocking;
 mod bulk;
 pub mod chain;

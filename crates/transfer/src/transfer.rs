@@ -34,7 +34,7 @@ const GATHER: usize = 32;
 /// The most of a bulk transfer that an event loop moves in a step of its own, in bytes: what a slow
 /// client takes at a time. For a fast one a thread goes on, so that who asks for something small does
 /// not find the loop busy with one window of each download after the other.
-const IN_PASSING: u64 = 256 << 10;
+const IN_PASSING: u64 = 64 << 10;
 
 /// Whether a step may sleep until the disk has answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

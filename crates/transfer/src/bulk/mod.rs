@@ -17,12 +17,14 @@
 //! | `admission` | what may stay |
 //! | `ledger` | what is owed, and by whom it is needed: pure |
 //! | `survey` | which pages are absent before anybody reads them |
+//! | `ramp` | how the kernel is brought to read a file in large folios |
 //! | `record` | one file's ledger, and the giving back |
 //! | `reader` | one transfer's way through a file |
 //! | `tails` | what finished transfers owe |
 
 mod admission;
 mod ledger;
+mod ramp;
 mod reader;
 mod record;
 mod room;

@@ -3,6 +3,7 @@
 
 use super::{
     admission::{Admission, Asked, STRETCH, Verdict, Version},
+    ramp,
     record::Record,
     survey,
     tails::{self, Acknowledged, Receiver},
@@ -61,6 +62,7 @@ pub(crate) struct Reader {
     read_ahead: u64,
     surveyed_to: u64,
     judged: Option<(u64, Verdict)>,
+    has_begun: bool,
     /// Whether pages may stay because memory is free.
     room_counts: bool,
     connection: Option<Arc<dyn Acknowledged>>,
@@ -95,6 +97,7 @@ impl Reader {
             read_ahead: read_ahead(stat.device),
             surveyed_to: range.offset / page * page,
             judged: None,
+            has_begun: false,
             room_counts,
             connection: connection.cloned(),
         })
@@ -129,6 +132,14 @@ impl Reader {
         for gap in self.record.with(|ledger| ledger.unsurveyed(&(from..ahead))) {
             let absent = survey::absent(&self.file, gap.clone(), self.record.sees, receipt);
             self.note(gap, &absent);
+        }
+    }
+
+    /// Before the first window that a thread may wait for, and after the survey: what is read ahead now
+    /// would be found to be resident.
+    pub(crate) fn begin(&mut self, receipt: &mut Receipt) {
+        if self.position == 0 && !std::mem::replace(&mut self.has_begun, true) {
+            ramp::begin(self.file.as_fd(), self.end, receipt);
         }
     }
 

@@ -3,7 +3,7 @@
 //! own, for an event loop must not wait and a finished transfer is nobody's.
 
 use super::record::Record;
-use crate::receipt::Receipt;
+use crate::{background, receipt::Receipt};
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
@@ -140,6 +140,7 @@ pub(super) fn follow(record: Arc<Record>, receiver: Option<Receiver>, now: Insta
 }
 
 fn run() {
+    background::give_way();
     let mut guard = queue();
     loop {
         let now = Instant::now();

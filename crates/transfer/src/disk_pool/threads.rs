@@ -5,6 +5,7 @@ use super::{
     job::{Job, Next, Turn, Work},
     turns::{Limits, Stand, Started, Turns, Whose},
 };
+use crate::background;
 use std::{
     collections::VecDeque,
     fmt,
@@ -141,6 +142,7 @@ impl Shared {
 
     /// The life of a thread.
     fn work(self: Arc<Self>) {
+        background::give_way();
         let mut state = self.state();
         state.starting -= 1;
         loop {

@@ -73,6 +73,9 @@ impl Transfer {
         let disturbed = std::mem::take(&mut self.looked_at.disturbed);
         let window = self.looked_at.end.saturating_sub(range.offset()).max(ready);
         reader.survey(window, disturbed, &mut self.receipt);
+        if disk == Disk::MayWait {
+            reader.begin(&mut self.receipt);
+        }
         ready
     }
 
