@@ -132,6 +132,8 @@ pub enum Reason {
     LargeFile,
     /// The caller said that the file must not change while it is sent.
     MustNotChange,
+    /// Transfers that clients have yet to take hold as much of the memory as they may.
+    WantOfMemory,
     /// The file lies on a network file system or FUSE.
     RemoteMedium,
     /// The kernel refused what would have been better; see [`Receipt::refusals`](crate::Receipt).
@@ -146,6 +148,9 @@ impl fmt::Display for Reason {
             Self::LargeFile => "the file is as large as those that were asked to go past the page cache",
             Self::MustNotChange => {
                 "the file must not change while it is sent: what was read is looked at before it leaves"
+            }
+            Self::WantOfMemory => {
+                "transfers that clients have yet to take hold as much of the memory as they may"
             }
             Self::RemoteMedium => {
                 "the file is on a network file system or FUSE, whose pages may change under a socket"
@@ -210,6 +215,13 @@ pub fn plan(medium: Medium, size: Size, options: &Options, refusals: &Refusals) 
 pub fn for_one_version(options: &Options) -> Plan {
     let window = options.window.clamp(1, Method::Copy.widest_call());
     Plan { method: Method::Copy, window, reason: Reason::MustNotChange }
+}
+
+/// The plan for a range that is not in the page cache, while so much of the memory is held by transfers that clients have
+/// yet to take that more would throw out what is hot: the bytes are copied, and nothing stays behind.
+pub fn for_want_of_memory(options: &Options) -> Plan {
+    let window = options.window.clamp(1, Method::Direct.widest_call());
+    Plan { method: Method::Direct, window, reason: Reason::WantOfMemory }
 }
 
 /// What keeps a head and its body in the same packets.

@@ -92,6 +92,8 @@ pub struct Transfer {
     /// Tells later what the peer has acknowledged.
     connection: Option<Connection>,
     gathering: Gathering,
+    /// Where in its file the range ends that goes past the page cache, for want of memory.
+    past_cache_to: Option<u64>,
     /// Where in its file the range ends that goes through a pipe.
     piped_to: Option<u64>,
     receipt: Receipt,
@@ -117,6 +119,7 @@ impl Transfer {
             bulk: None,
             connection: None,
             gathering: Gathering::default(),
+            past_cache_to: None,
             piped_to: None,
             receipt: Receipt::default(),
         }
@@ -283,6 +286,9 @@ impl Transfer {
         }
         let end = range.offset + range.len;
         let refusals = &self.receipt.refusals;
+        if self.past_cache_to == Some(end) && !refusals.contains(Method::Direct) {
+            return plan::for_want_of_memory(&self.options);
+        }
         let begun = self.piped_to == Some(end) && !refusals.contains(Method::Splice);
         let size = Size { range: if begun { u64::MAX } else { range.len }, file: range.file_len() };
         let mut planned = plan(medium, size, &self.options, refusals);
@@ -308,7 +314,7 @@ impl Transfer {
         disk: Disk,
     ) -> Option<Step> {
         let medium = self.medium(range);
-        let plan = self.plan(range, medium);
+        let mut plan = self.plan(range, medium);
         let mut window = plan.window.min(budget);
         let known_cold = self.gathering.knows_cold(self.chain.remaining() - range.len, disk);
         // What the caller knew was true before a slow reader took its time.
@@ -317,6 +323,10 @@ impl Transfer {
             match self.look_ahead(range, (medium, plan.method), window, known_cold, disk) {
                 0 => return Some(self.wait_disk()),
                 ready => window = window.min(ready),
+            }
+            if self.past_cache_to == Some(range.offset + range.len) {
+                plan = self.plan(range, medium);
+                window = window.min(plan.window);
             }
         }
         let mover = match self.mover.take() {

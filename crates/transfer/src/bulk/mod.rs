@@ -15,6 +15,7 @@
 //! | `sketch` | how often a stretch of a file was asked for lately: pure |
 //! | `room` | how much memory is free |
 //! | `admission` | what may stay |
+//! | `brake` | how much may be held at once that cannot be given back yet |
 //! | `ledger` | what is owed, and by whom it is needed: pure |
 //! | `survey` | which pages are absent before anybody reads them |
 //! | `ramp` | how the kernel is brought to read a file in large folios |
@@ -23,6 +24,7 @@
 //! | `tails` | what finished transfers owe |
 
 mod admission;
+mod brake;
 mod ledger;
 mod ramp;
 mod reader;

@@ -32,3 +32,67 @@ pub(super) fn begin(file: BorrowedFd<'_>, end: u64, receipt: &mut Receipt) {
         let _ = receipt.call(|| preadv2(file, &mut [0], at, flags));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+    use super::*;
+    use sendrail_sys::{
+        cachestat::cachestat,
+        fadvise::{Advice, fadvise},
+    };
+    use std::{
+        fs::File,
+        io::Write,
+        os::fd::AsFd,
+        time::{Duration, Instant},
+    };
+
+    const LEN: u64 = 16 << 20;
+
+    /// A file none of which is resident, and how many of its pages are: or a line that says why there is none.
+    fn cold_file() -> Option<(File, impl Fn(&File) -> u64)> {
+        // In the build's own folder: /tmp may be a tmpfs, which cannot be evicted.
+        let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        file.write_all(&vec![1; LEN as usize]).unwrap();
+        file.sync_all().unwrap();
+        fadvise(file.as_fd(), 0, LEN, Advice::DontNeed).unwrap();
+        match cachestat(file.as_fd(), 0, LEN) {
+            Ok(stat) if stat.cached == 0 => {
+                let cached = |file: &File| cachestat(file.as_fd(), 0, LEN).unwrap().cached;
+                Some((file, cached))
+            }
+            Ok(_) => {
+                eprintln!("skipped: this file system does not evict on POSIX_FADV_DONTNEED");
+                None
+            }
+            Err(error) => {
+                eprintln!("skipped: cachestat(2), Linux 6.5: {error}");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn it_sets_off_a_little_read_ahead_and_waits_for_none() {
+        let Some((file, cached)) = cold_file() else { return };
+        let mut receipt = Receipt::default();
+        begin(file.as_fd(), LEN, &mut receipt);
+        assert_eq!(receipt.system_calls, STEPS.len() as u64);
+        let begun = Instant::now();
+        while cached(&file) == 0 {
+            assert!(begun.elapsed() < Duration::from_mins(1), "nothing is read");
+        }
+        let pages = LEN / page_size() as u64;
+        assert!(cached(&file) < pages / 8, "{} of {pages} pages", cached(&file));
+    }
+
+    #[test]
+    fn a_short_file_is_read_as_it_comes() {
+        let Some((file, cached)) = cold_file() else { return };
+        let mut receipt = Receipt::default();
+        begin(file.as_fd(), WORTHWHILE - 1, &mut receipt);
+        assert_eq!((receipt.system_calls, cached(&file)), (0, 0));
+    }
+}

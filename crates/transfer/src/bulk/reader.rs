@@ -3,6 +3,7 @@
 
 use super::{
     admission::{Admission, Asked, STRETCH, Verdict, Version},
+    brake::Share,
     ramp,
     record::Record,
     survey,
@@ -63,6 +64,9 @@ pub(crate) struct Reader {
     surveyed_to: u64,
     judged: Option<(u64, Verdict)>,
     has_begun: bool,
+    /// What was owed before it began.
+    surveyed: Vec<Range<u64>>,
+    share: Option<Share>,
     /// Whether pages may stay because memory is free.
     room_counts: bool,
     connection: Option<Arc<dyn Acknowledged>>,
@@ -98,6 +102,8 @@ impl Reader {
             surveyed_to: range.offset / page * page,
             judged: None,
             has_begun: false,
+            surveyed: Vec::new(),
+            share: None,
             room_counts,
             connection: connection.cloned(),
         })
@@ -137,10 +143,26 @@ impl Reader {
 
     /// Before the first window that a thread may wait for, and after the survey: what is read ahead now
     /// would be found to be resident.
-    pub(crate) fn begin(&mut self, receipt: &mut Receipt) {
-        if self.position == 0 && !std::mem::replace(&mut self.has_begun, true) {
+    ///
+    /// Says whether there is memory for it. If not, it leaves as if it had never come, and the transfer goes
+    /// past the page cache.
+    pub(crate) fn begin(&mut self, receipt: &mut Receipt) -> bool {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return true;
+        }
+        let surveyed = std::mem::take(&mut self.surveyed);
+        if !surveyed.is_empty() {
+            self.share = Share::take(self.end - self.position, all_that_bulk_may_hold());
+            if self.share.is_none() {
+                self.record
+                    .with(|ledger| surveyed.into_iter().for_each(|it| ledger.given_back(it)));
+                return false;
+            }
+        }
+        if self.position == 0 {
             ramp::begin(self.file.as_fd(), self.end, receipt);
         }
+        true
     }
 
     /// Absent bytes are judged by the stretch they are in: what may stay is not owed.
@@ -157,6 +179,9 @@ impl Reader {
             }
         }
         self.record.with(|ledger| ledger.note_survey(bytes, &owed));
+        if !self.has_begun {
+            self.surveyed.append(&mut owed);
+        }
     }
 
     fn verdict(&mut self, offset: u64) -> Verdict {
@@ -234,20 +259,30 @@ impl Drop for Reader {
         });
         if owes {
             let receiver = self.connection.as_ref().and_then(Receiver::of);
-            tails::follow(Arc::clone(&self.record), receiver, Instant::now());
+            tails::follow(Arc::clone(&self.record), receiver, self.share.take(), Instant::now());
         }
     }
 }
 
+/// The memory there is, in bytes.
+fn capacity() -> u64 {
+    static KNOWN: AtomicU64 = AtomicU64::new(0);
+    let mut known = KNOWN.load(Ordering::Relaxed);
+    if known == 0 {
+        known = admission().capacity(Instant::now()).max(16);
+        KNOWN.store(known, Ordering::Relaxed);
+    }
+    known
+}
+
 /// What bulk may take of the memory, for each reader, in bytes: a sixteenth of the memory for all.
 fn budget() -> u64 {
-    static ALL: AtomicU64 = AtomicU64::new(0);
-    let mut all = ALL.load(Ordering::Relaxed);
-    if all == 0 {
-        all = (admission().capacity(Instant::now()) / 16).max(1);
-        ALL.store(all, Ordering::Relaxed);
-    }
-    all / READERS.load(Ordering::Relaxed).max(1)
+    capacity() / 16 / READERS.load(Ordering::Relaxed).max(1)
+}
+
+/// What sockets may hold besides, in bytes: an eighth.
+fn all_that_bulk_may_hold() -> u64 {
+    capacity() / 8
 }
 
 fn enough() -> u64 {

@@ -2,7 +2,7 @@
 //! transfer is over, and can be dropped only when those are acknowledged: later, by a thread of its
 //! own, for an event loop must not wait and a finished transfer is nobody's.
 
-use super::record::Record;
+use super::{brake::Share, record::Record};
 use crate::{background, receipt::Receipt};
 use std::{
     cmp::Reverse,
@@ -70,6 +70,8 @@ impl fmt::Debug for Receiver {
 struct Tail {
     record: Arc<Record>,
     receiver: Option<Receiver>,
+    /// Given back with the last page.
+    _share: Option<Share>,
     ended: Instant,
     wait: Duration,
 }
@@ -121,7 +123,12 @@ impl Queue {
 }
 
 /// Gives back what `record` owes, when its packets have been acknowledged.
-pub(super) fn follow(record: Arc<Record>, receiver: Option<Receiver>, now: Instant) {
+pub(super) fn follow(
+    record: Arc<Record>,
+    receiver: Option<Receiver>,
+    share: Option<Share>,
+    now: Instant,
+) {
     let mut queue = queue();
     if queue.tails.len() >= MOST {
         drop(queue);
@@ -129,7 +136,7 @@ pub(super) fn follow(record: Arc<Record>, receiver: Option<Receiver>, now: Insta
         return;
     }
     let first = queue.tails.peek().is_none_or(|Reverse(entry)| entry.0 > now + FIRST);
-    queue.push(now + FIRST, Tail { record, receiver, ended: now, wait: FIRST });
+    queue.push(now + FIRST, Tail { record, receiver, _share: share, ended: now, wait: FIRST });
     if !queue.running {
         let thread = std::thread::Builder::new().name("drop-behind".to_owned());
         // Without a thread the tails wait for the next one who comes.

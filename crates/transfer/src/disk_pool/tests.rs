@@ -203,3 +203,13 @@ fn many_jobs_from_many_threads_are_all_done_within_the_limits() {
     eventually("nothing is left", || pool.counts().begun == 0);
     assert!(pool.counts().threads <= limits.threads());
 }
+
+#[test]
+fn its_threads_give_way_to_others() {
+    let nice = || rustix::process::getpriority_process(None).unwrap();
+    let pool = DiskPool::new(Limits { per_device: 1, queue: 1 });
+    let (tell, told) = channel();
+    let job = Job::once(whose(1, 1), nice, move |outcome| tell.send(outcome.unwrap()).unwrap());
+    let _ticket = pool.submit(job).unwrap();
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), (nice() + 15).min(19));
+}

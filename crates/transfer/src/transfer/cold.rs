@@ -73,8 +73,14 @@ impl Transfer {
         let disturbed = std::mem::take(&mut self.looked_at.disturbed);
         let window = self.looked_at.end.saturating_sub(range.offset()).max(ready);
         reader.survey(window, disturbed, &mut self.receipt);
-        if disk == Disk::MayWait {
-            reader.begin(&mut self.receipt);
+        // A method that was asked for by name is kept to.
+        if disk == Disk::MayWait
+            && !reader.begin(&mut self.receipt)
+            && self.options.method.is_none()
+            && !self.receipt.refusals.contains(Method::Direct)
+        {
+            self.bulk = None;
+            self.past_cache_to = Some(range.offset() + range.len());
         }
         ready
     }
