@@ -6,6 +6,7 @@
 mod harness;
 
 mod bad_disk;
+mod brake;
 mod clients;
 mod command_line;
 mod conditional;
