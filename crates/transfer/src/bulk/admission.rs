@@ -10,7 +10,7 @@
 //! | [`SMALL`] | 1 MiB | a miss costs as much as reading so many bytes, or more: small files are worth more of the memory, byte by byte |
 //! | [`SMALL_FROM`], [`LARGE_FROM`] | 2nd, 4th request | with uniformly random requests, to four times the memory, few come so soon |
 //! | decay | halves when as many bytes as there is memory have been let in, and after 131,072 requests | what is dropped behind displaces nothing, so it does not age anything either |
-//! | reserve | a sixteenth of the memory, 32 MiB to 1 GiB; for files that are not small a half, up to 4 GiB | the kernel begins to throw out before the last page is gone; what is small is to find room behind what is large |
+//! | reserve | a quarter of the memory, 32 MiB to 1 GiB; for files that are not small a half, up to 4 GiB | the kernel begins to throw out before the last page is gone; what is small is to find room behind what is large, and the kernel's records of many small files (inodes, names) count in a control group as well |
 //! | share | an eighth of the memory, half of it anew each minute | whatever is popular must not throw out all the rest at once |
 
 use super::{
@@ -142,7 +142,7 @@ impl Admission {
 
     fn has_room_for(&mut self, bytes: u64, small: bool, now: Instant) -> bool {
         let reserve = if small {
-            (self.room.capacity / 16).clamp(32 << 20, 1 << 30)
+            (self.room.capacity / 4).clamp(32 << 20, 1 << 30)
         } else {
             (self.room.capacity / 2).min(4 << 30)
         };
