@@ -103,6 +103,8 @@ impl Connection {
                 true
             }
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            // With a timeout it is not restarted after a stop or a trace (`signal(7)`).
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => self.fill(),
             Err(error) => panic!("reading: {error}"),
         }
     }

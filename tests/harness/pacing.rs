@@ -48,9 +48,11 @@ impl Connection {
         self.buffer.clear();
         while gone < len {
             let most = (len - gone).min(1 << 20) as usize;
-            match sendrail_sys::send::recv_discard(self.stream.as_fd(), most).unwrap() {
-                0 => break,
-                count => gone += count as u64,
+            match sendrail_sys::send::recv_discard(self.stream.as_fd(), most) {
+                Ok(0) => break,
+                Ok(count) => gone += count as u64,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("reading: {error}"),
             }
         }
         gone
