@@ -6,8 +6,8 @@ const NICE: i32 = 15;
 
 /// Has the calling thread give way (`nice(2)`; on Linux the value belongs to the thread, `sched(7)`).
 ///
-/// A disk thread copies nothing and decides nothing in a hurry: its client waits for a disk anyway. An
-/// event loop that has to wait until eight of them have used up their slices keeps everybody waiting.
+/// The client of a disk thread waits for a disk anyway. An event loop that has to wait until eight of
+/// those threads have had their turns on the processor keeps everybody waiting.
 /// Whoever is last still gets a share, so nobody starves while the loops are busy.
 pub(crate) fn give_way() {
     // Refused to nobody: only the other direction needs CAP_SYS_NICE. And if it is, they compete.

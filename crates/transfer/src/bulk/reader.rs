@@ -64,8 +64,6 @@ pub(crate) struct Reader {
     surveyed_to: u64,
     judged: Option<(u64, Verdict)>,
     has_begun: bool,
-    /// What was owed before it began.
-    surveyed: Vec<Range<u64>>,
     share: Option<Share>,
     /// Whether pages may stay because memory is free.
     room_counts: bool,
@@ -102,7 +100,6 @@ impl Reader {
             surveyed_to: range.offset / page * page,
             judged: None,
             has_begun: false,
-            surveyed: Vec::new(),
             share: None,
             room_counts,
             connection: connection.cloned(),
@@ -144,18 +141,14 @@ impl Reader {
     /// Before the first window that a thread may wait for, and after the survey: what is read ahead now
     /// would be found to be resident.
     ///
-    /// Says whether there is memory for it. If not, it leaves as if it had never come, and the transfer goes
-    /// past the page cache.
-    pub(crate) fn begin(&mut self, receipt: &mut Receipt) -> bool {
+    /// Says whether there is memory for it. If not, and the transfer can go past the page cache, it should.
+    pub(crate) fn begin(&mut self, can_go_past: bool, receipt: &mut Receipt) -> bool {
         if std::mem::replace(&mut self.has_begun, true) {
             return true;
         }
-        let surveyed = std::mem::take(&mut self.surveyed);
-        if !surveyed.is_empty() {
+        if self.record.with(|ledger| ledger.owed()) > 0 {
             self.share = Share::take(self.end - self.position, all_that_bulk_may_hold());
-            if self.share.is_none() {
-                self.record
-                    .with(|ledger| surveyed.into_iter().for_each(|it| ledger.given_back(it)));
+            if self.share.is_none() && can_go_past {
                 return false;
             }
         }
@@ -179,9 +172,6 @@ impl Reader {
             }
         }
         self.record.with(|ledger| ledger.note_survey(bytes, &owed));
-        if !self.has_begun {
-            self.surveyed.append(&mut owed);
-        }
     }
 
     fn verdict(&mut self, offset: u64) -> Verdict {

@@ -74,11 +74,9 @@ impl Transfer {
         let window = self.looked_at.end.saturating_sub(range.offset()).max(ready);
         reader.survey(window, disturbed, &mut self.receipt);
         // A method that was asked for by name is kept to.
-        if disk == Disk::MayWait
-            && !reader.begin(&mut self.receipt)
-            && self.options.method.is_none()
-            && !self.receipt.refusals.contains(Method::Direct)
-        {
+        let can_go_past =
+            self.options.method.is_none() && !self.receipt.refusals.contains(Method::Direct);
+        if disk == Disk::MayWait && !reader.begin(can_go_past, &mut self.receipt) {
             self.bulk = None;
             self.past_cache_to = Some(range.offset() + range.len());
         }
