@@ -25,6 +25,16 @@ pub(crate) fn descriptors(pid: u32) -> Vec<String> {
         .collect()
 }
 
+/// The number of the descriptor that refers to `target`.
+pub(crate) fn descriptor_of(pid: u32, target: &Path) -> u64 {
+    let links = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let found = links
+        .map(|link| link.unwrap())
+        .find(|link| fs::read_link(link.path()).is_ok_and(|there| there == target))
+        .expect("it is open");
+    found.file_name().to_str().unwrap().parse().unwrap()
+}
+
 /// How many sockets it has open.
 pub(crate) fn sockets(pid: u32) -> usize {
     descriptors(pid).iter().filter(|name| name.starts_with("socket:")).count()
