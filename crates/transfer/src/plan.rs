@@ -20,6 +20,10 @@ pub const CORK_ABOVE: u64 = 256 << 10;
 /// `splice(2)` takes 3 % less CPU than `sendfile(2)` at 1 MiB and some 10 % less at 64 MiB and 1 GiB (decision 7).
 pub const SPLICE_FROM: u64 = 1 << 20;
 
+/// Up to this many bytes, what is not in the page cache and would be given back anyway is read by `uncached`: a copy costs
+/// less than keeping a ledger of so few pages and coming back for them (decision 8).
+pub const LITTLE: u64 = 256 << 10;
+
 /// Pipes that the transfers of a process share at the most: 64 of 1 MiB are what a user without privileges may have
 /// (`pipe(7)`, pipe-user-pages-soft). Each takes two descriptors. Who comes when all are lent uses `sendfile(2)`.
 pub const SHARED_PIPES: usize = 64;
@@ -134,6 +138,8 @@ pub enum Reason {
     MustNotChange,
     /// Transfers that clients have yet to take hold as much of the memory as they may.
     WantOfMemory,
+    /// It is not in the page cache, would not be let stay there, and is little: see [`LITTLE`].
+    Little,
     /// The file lies on a network file system or FUSE.
     RemoteMedium,
     /// The kernel refused what would have been better; see [`Receipt::refusals`](crate::Receipt).
@@ -152,6 +158,7 @@ impl fmt::Display for Reason {
             Self::WantOfMemory => {
                 "transfers that clients have yet to take hold as much of the memory as they may"
             }
+            Self::Little => "little, not in the page cache, and not wanted there",
             Self::RemoteMedium => {
                 "the file is on a network file system or FUSE, whose pages may change under a socket"
             }
@@ -222,6 +229,12 @@ pub fn for_one_version(options: &Options) -> Plan {
 pub fn for_want_of_memory(options: &Options) -> Plan {
     let window = options.window.clamp(1, Method::Direct.widest_call());
     Plan { method: Method::Direct, window, reason: Reason::WantOfMemory }
+}
+
+/// The plan for a little that is not in the page cache, and would be given back if it came there.
+pub fn for_a_little(options: &Options) -> Plan {
+    let window = options.window.clamp(1, Method::Uncached.widest_call());
+    Plan { method: Method::Uncached, window, reason: Reason::Little }
 }
 
 /// What keeps a head and its body in the same packets.

@@ -5,11 +5,11 @@ mod cold;
 mod gather;
 
 use crate::{
-    bulk::{Acknowledged, Reader},
+    bulk::{self, Acknowledged, Reader},
     chain::Chain,
     error::FileFault,
     method::{Fault, Method, Moved, Mover, Taken},
-    plan::{self, Glue, Medium, Options, Plan, Size, glue, plan},
+    plan::{self, Glue, Medium, Options, Plan, Reason, Size, glue, plan},
     receipt::{Receipt, Refusal},
     segment::{FileRange, Segment},
 };
@@ -26,6 +26,7 @@ use std::{
     io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd},
     sync::Arc,
+    time::Instant,
 };
 
 /// How many pieces of memory go into one `sendmsg(2)`.
@@ -92,8 +93,8 @@ pub struct Transfer {
     /// Tells later what the peer has acknowledged.
     connection: Option<Connection>,
     gathering: Gathering,
-    /// Where in its file the range ends that goes past the page cache, for want of memory.
-    past_cache_to: Option<u64>,
+    /// Where in its file the range ends that is to leave nothing in the page cache, and how it goes.
+    past_cache: Option<(u64, Plan)>,
     /// Where in its file the range ends that goes through a pipe.
     piped_to: Option<u64>,
     receipt: Receipt,
@@ -119,7 +120,7 @@ impl Transfer {
             bulk: None,
             connection: None,
             gathering: Gathering::default(),
-            past_cache_to: None,
+            past_cache: None,
             piped_to: None,
             receipt: Receipt::default(),
         }
@@ -286,8 +287,11 @@ impl Transfer {
         }
         let end = range.offset + range.len;
         let refusals = &self.receipt.refusals;
-        if self.past_cache_to == Some(end) && !refusals.contains(Method::Direct) {
-            return plan::for_want_of_memory(&self.options);
+        if let Some((to, plan)) = self.past_cache
+            && to == end
+            && !refusals.contains(plan.method)
+        {
+            return plan;
         }
         let begun = self.piped_to == Some(end) && !refusals.contains(Method::Splice);
         let size = Size { range: if begun { u64::MAX } else { range.len }, file: range.file_len() };
@@ -319,12 +323,14 @@ impl Transfer {
         let known_cold = self.gathering.knows_cold(self.chain.remaining() - range.len, disk);
         // What the caller knew was true before a slow reader took its time.
         let known_resident = range.resident && self.receipt.socket_waits == 0 && !known_cold;
-        if !known_resident && plan.method.reads_page_cache() {
+        let mover = self.mover.as_ref().filter(|mover| mover.method() == plan.method);
+        let has_read = mover.is_some_and(Mover::has_read);
+        if !known_resident && !has_read && plan.method.reads_page_cache() {
             match self.look_ahead(range, (medium, plan.method), window, known_cold, disk) {
                 0 => return Some(self.wait_disk()),
                 ready => window = window.min(ready),
             }
-            if self.past_cache_to == Some(range.offset + range.len) {
+            if self.past_cache.is_some() {
                 plan = self.plan(range, medium);
                 window = window.min(plan.window);
             }
@@ -335,11 +341,17 @@ impl Transfer {
                 if let Some(replaced) = other {
                     replaced.close(&mut self.receipt);
                 }
-                self.mover.insert(Mover::new(plan.method))
+                self.mover.insert(Mover::for_plan(&plan))
             }
         };
         let more = self.chain.continues();
-        match mover.advance(socket, range, window, more, disk, &mut self.receipt) {
+        let sleeps = disk == Disk::MayWait && self.bulk.is_some();
+        let began = sleeps.then(Instant::now);
+        let outcome = mover.advance(socket, range, window, more, disk, &mut self.receipt);
+        if let (Some(began), Some(reader)) = (began, &self.bulk) {
+            reader.has_waited(began.elapsed());
+        }
+        match outcome {
             Ok(Moved::Bytes { count, taken }) => {
                 self.receipt.count_from_file(plan.method, count);
                 self.chain.advance(count);
@@ -381,6 +393,9 @@ impl Transfer {
             return Some(self.fail(FileFault::Read { doing, offset, error }));
         }
         self.receipt.refusals.push(Refusal::of(plan.method, errno));
+        if plan.reason == Reason::Little {
+            bulk::little_is_refused(range);
+        }
         None
     }
 

@@ -36,6 +36,11 @@ impl Ledger {
         self.next
     }
 
+    /// Whether there is one reader, of a file of which nothing is known.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.readers.len() == 1 && self.surveyed.is_empty()
+    }
+
     /// The reader is here now.
     pub(super) fn protect(&mut self, number: u64, bytes: Range<u64>) {
         let bytes = bytes.start / FOLIO * FOLIO..bytes.end.next_multiple_of(FOLIO);

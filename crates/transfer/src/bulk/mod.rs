@@ -18,6 +18,7 @@
 //! | `brake` | how much may be held at once that cannot be given back yet |
 //! | `ledger` | what is owed, and by whom it is needed: pure |
 //! | `survey` | which pages are absent before anybody reads them |
+//! | `device` | what is known of a disk |
 //! | `ramp` | how the kernel is brought to read a file in large folios |
 //! | `record` | one file's ledger, and the giving back |
 //! | `reader` | one transfer's way through a file |
@@ -25,6 +26,7 @@
 
 mod admission;
 mod brake;
+mod device;
 mod ledger;
 mod ramp;
 mod reader;
@@ -34,7 +36,7 @@ mod sketch;
 mod survey;
 mod tails;
 
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Reader, little_is_refused};
 pub use tails::Acknowledged;
 
 /// What becomes of the page-cache pages that transfers bring in.

@@ -4,23 +4,28 @@
 use super::{
     admission::{Admission, Asked, STRETCH, Verdict, Version},
     brake::Share,
+    device::Device,
     ramp,
     record::Record,
     survey,
     tails::{self, Acknowledged, Receiver},
 };
-use crate::{plan::Medium, receipt::Receipt, segment::FileRange};
+use crate::{
+    plan::{self, Medium},
+    receipt::Receipt,
+    segment::FileRange,
+};
 use sendrail_sys::{limits::page_size, sockopt::unsent_bytes, stat::fstat};
 use std::{
     fmt,
-    fs::{self, File},
+    fs::File,
     ops::Range,
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// The lag behind what the peer has acknowledged, in bytes, that a single reader keeps: the receive
@@ -59,8 +64,7 @@ pub(crate) struct Reader {
     end: u64,
     position: u64,
     settled_at: u64,
-    /// What the kernel may read ahead of what it is asked for, in bytes.
-    read_ahead: u64,
+    device: Arc<Device>,
     surveyed_to: u64,
     judged: Option<(u64, Verdict)>,
     has_begun: bool,
@@ -96,7 +100,7 @@ impl Reader {
             end: range.offset + range.len,
             position: range.offset,
             settled_at: range.offset,
-            read_ahead: read_ahead(stat.device),
+            device: Device::of(stat.device),
             surveyed_to: range.offset / page * page,
             judged: None,
             has_begun: false,
@@ -119,7 +123,7 @@ impl Reader {
         let window_end = self.position.saturating_add(window).min(self.file_len);
         let window_end = window_end.next_multiple_of(page_size() as u64); // as is the length
         // And a window more: the look at the next one comes first, and sets off read-ahead as well.
-        let needed = window_end.saturating_add(window).saturating_add(self.read_ahead);
+        let needed = window_end.saturating_add(window).saturating_add(self.device.read_ahead);
         let needed = needed.min(self.file_len);
         if self.surveyed_to >= needed {
             return;
@@ -152,7 +156,7 @@ impl Reader {
                 return false;
             }
         }
-        if self.position == 0 {
+        if self.position == 0 && !self.device.is_slow() {
             ramp::begin(self.file.as_fd(), self.end, receipt);
         }
         true
@@ -198,6 +202,19 @@ impl Reader {
         verdict
     }
 
+    /// Whether this is so little that it is better read without a trace, and nobody wants it to stay.
+    pub(crate) fn is_a_little_to_drop(&mut self) -> bool {
+        self.end - self.position <= plan::LITTLE
+            && self.device.may_go_uncached()
+            && self.record.with(|ledger| ledger.is_fresh())
+            && self.verdict(self.position) == Verdict::DropBehind
+    }
+
+    /// A thread has waited so long for a window.
+    pub(crate) fn has_waited(&self, time: Duration) {
+        self.device.has_taken(time);
+    }
+
     /// The transfer has handed `count` more bytes to the socket.
     pub(crate) fn advance(&mut self, count: u64) {
         self.position += count;
@@ -226,11 +243,18 @@ impl Reader {
     /// Says where this reader is, so that nobody drops what it needs.
     fn stand(&self, unacknowledged: u64) {
         let behind = self.position.saturating_sub(unacknowledged.saturating_add(lag()));
-        let ahead = self.read_ahead.max((budget() / 2).min(FARTHEST_AHEAD));
+        let ahead = self.device.read_ahead.max((budget() / 2).min(FARTHEST_AHEAD));
         // What has been surveyed must not be dropped before it is read: it would be surveyed again,
         // and found to be resident.
         let protects = behind..self.position.saturating_add(ahead).max(self.surveyed_to);
         self.record.with(|ledger| ledger.protect(self.number, protects));
+    }
+}
+
+/// The kernel has refused to read this file without leaving it in the page cache: so it will others.
+pub(crate) fn little_is_refused(range: &FileRange) {
+    if let Ok(stat) = fstat(range.file.as_fd()) {
+        Device::of(stat.device).refuses_uncached();
     }
 }
 
@@ -281,23 +305,4 @@ fn enough() -> u64 {
 
 fn lag() -> u64 {
     (budget() / 2).clamp(LEAST_LAG, LAG)
-}
-
-/// What the kernel may read ahead on this device, in bytes: its setting, for what it
-/// reads at once, for what it reads ahead of that, and for good measure (POSIX_FADV_SEQUENTIAL
-/// doubles it).
-fn read_ahead(device: u64) -> u64 {
-    /// Where the setting cannot be read: more than nearly anybody sets.
-    const UNKNOWN: u64 = 16 << 20;
-    static KNOWN: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, bytes)) = known.iter().find(|(known, _)| *known == device) {
-        return *bytes;
-    }
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    let setting = fs::read_to_string(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"));
-    let kib = setting.ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let bytes = kib.map_or(UNKNOWN, |kib| kib.saturating_mul(3 << 10));
-    known.push((device, bytes));
-    bytes
 }

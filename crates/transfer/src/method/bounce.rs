@@ -45,6 +45,7 @@ pub(super) struct Bounce {
     sent: usize,
     /// Bytes that the socket has taken since it was last full.
     run: u64,
+    least: usize,
     most: usize,
 }
 
@@ -76,9 +77,14 @@ impl Offer<'_> {
 }
 
 impl Bounce {
-    /// With reads of at most `most` bytes.
+    /// With reads of at most `most` bytes, the first of which is [`KEPT`] long.
     pub(super) fn new(most: usize) -> Self {
-        Self { kept: Vec::new(), sent: 0, run: 0, most }
+        Self { kept: Vec::new(), sent: 0, run: 0, least: KEPT, most }
+    }
+
+    /// The same, with reads of at least `least` bytes: what a socket does not take of the first is lost.
+    pub(super) fn eager(least: usize, most: usize) -> Self {
+        Self { least, ..Self::new(most) }
     }
 
     /// Whether bytes are kept that come next.
@@ -90,7 +96,7 @@ impl Bounce {
     /// share can be read in vain, and nothing for a socket that is full again and again.
     pub(super) fn reach(&self) -> usize {
         let share = (self.run / SHARE).min(self.most as u64) as usize;
-        if share < KEPT { KEPT } else { 1 << share.ilog2() }
+        if share < self.least { self.least } else { 1 << share.ilog2() }
     }
 
     /// Forgets what was kept.

@@ -19,6 +19,10 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
+    pub(super) fn has_read(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
     pub(super) fn advance(
         &mut self,
         socket: BorrowedFd<'_>,

@@ -23,7 +23,13 @@ mod sendfile;
 mod splice;
 mod uncached;
 
-use crate::{error::FileFault, receipt::Receipt, segment::FileRange, transfer::Disk};
+use crate::{
+    error::FileFault,
+    plan::{Plan, Reason},
+    receipt::Receipt,
+    segment::FileRange,
+    transfer::Disk,
+};
 use rustix::io::Errno;
 use sendrail_sys::stat::fstat;
 use std::{
@@ -185,7 +191,7 @@ pub(crate) enum Mover {
 }
 
 impl Mover {
-    pub(crate) fn new(method: Method) -> Self {
+    fn new(method: Method) -> Self {
         match method {
             Method::Copy => Self::Copy(copy::Copy::default()),
             Method::Uncached => Self::Uncached(uncached::Uncached::default()),
@@ -193,6 +199,14 @@ impl Mover {
             Method::Direct => Self::Direct(Box::default()),
             Method::Sendfile => Self::Sendfile,
             Method::Splice => Self::Splice(splice::Splice::default()),
+        }
+    }
+
+    /// For a range that goes by `plan`.
+    pub(crate) fn for_plan(plan: &Plan) -> Self {
+        match plan.reason {
+            Reason::Little => Self::Uncached(uncached::Uncached::of_a_little()),
+            _ => Self::new(plan.method),
         }
     }
 
@@ -209,6 +223,16 @@ impl Mover {
             Self::Direct(_) => Method::Direct,
             Self::Sendfile => Method::Sendfile,
             Self::Splice(_) => Method::Splice,
+        }
+    }
+
+    /// Whether it has read bytes that come next into memory of its own: it matters no more whether
+    /// they are in the page cache.
+    pub(crate) fn has_read(&self) -> bool {
+        match self {
+            Self::Copy(copy) => copy.has_read(),
+            Self::Uncached(uncached) => uncached.has_read(),
+            Self::Direct(_) | Self::Mapped(_) | Self::Sendfile | Self::Splice(_) => false,
         }
     }
 

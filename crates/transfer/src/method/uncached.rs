@@ -19,6 +19,9 @@ use std::{
 /// this one costs least (64 KiB and 1 MiB more).
 pub(super) const BUFFER: usize = 256 << 10;
 
+/// The length of the first read of a little, in bytes.
+const FIRST_OF_A_LITTLE: usize = 128 << 10;
+
 /// Bytes that the socket did not take, and what this file's system is known to refuse.
 #[derive(Debug)]
 pub(crate) struct Uncached {
@@ -34,6 +37,15 @@ impl Default for Uncached {
 }
 
 impl Uncached {
+    /// For a little: most sockets take a first read that is longer, and two make the disk turn twice.
+    pub(super) fn of_a_little() -> Self {
+        Self { bounce: Bounce::eager(FIRST_OF_A_LITTLE, BUFFER), knows_nowait: true }
+    }
+
+    pub(super) fn has_read(&self) -> bool {
+        self.bounce.keeps_some()
+    }
+
     pub(super) fn advance(
         &mut self,
         socket: BorrowedFd<'_>,

@@ -4,7 +4,7 @@ use super::{Disk, Transfer};
 use crate::{
     bulk::{DropBehind, Reader},
     method::Method,
-    plan::Medium,
+    plan::{self, Medium},
     residency::{Evidence, Residency},
     segment::FileRange,
 };
@@ -63,8 +63,19 @@ impl Transfer {
             let connection = self.connection.as_ref().map(|connection| &connection.0);
             let room_counts = self.options.drop_behind == DropBehind::Auto;
             let receipt = &mut self.receipt;
-            self.bulk =
-                Reader::enter(range, medium, room_counts, connection, receipt).map(Box::new);
+            let reader = Reader::enter(range, medium, room_counts, connection, receipt);
+            self.bulk = reader.map(Box::new);
+            // Nor does it pay then to look, to wait for acknowledgements, and to come back.
+            if method == Method::Sendfile
+                && self.options.method.is_none()
+                && !self.receipt.refusals.contains(Method::Uncached)
+                && self.bulk.as_mut().is_some_and(|reader| reader.is_a_little_to_drop())
+            {
+                self.bulk = None;
+                let end = range.offset() + range.len();
+                self.past_cache = Some((end, plan::for_a_little(&self.options)));
+                return ready;
+            }
         }
         let Some(reader) = &mut self.bulk else { return ready };
         if disk == Disk::MustNotWait && reader.is_overdue() {
@@ -78,7 +89,8 @@ impl Transfer {
             self.options.method.is_none() && !self.receipt.refusals.contains(Method::Direct);
         if disk == Disk::MayWait && !reader.begin(can_go_past, &mut self.receipt) {
             self.bulk = None;
-            self.past_cache_to = Some(range.offset() + range.len());
+            let end = range.offset() + range.len();
+            self.past_cache = Some((end, plan::for_want_of_memory(&self.options)));
         }
         ready
     }
