@@ -30,6 +30,7 @@ mod directory;
 mod entry;
 mod error;
 mod facts;
+mod folders;
 mod listing;
 mod lookup;
 mod media_table;

@@ -7,8 +7,9 @@ use sendrail_sys::Timestamp;
 use crate::error::OpenError;
 use crate::facts::Facts;
 use crate::names::{Sleep, Unfound};
+use crate::open_file::OpenFile;
 use crate::root::{Found, Root};
-use crate::variants::Siblings;
+use crate::variants::{CodingFlags, Siblings};
 
 /// A lookup that could not be made at once. It can be sent to a thread that may sleep, and what that
 /// finds back to [`OpenFileCache::settle`](crate::OpenFileCache::settle).
@@ -108,6 +109,22 @@ impl Lookup {
                 Looked { path, outcome: None, siblings: Some(siblings) }
             }
         }
+    }
+}
+
+impl Looked {
+    /// The file that the path leads to, which may be the one that was `known` before.
+    pub fn file<'a>(&'a self, known: Option<&'a OpenFile>) -> Option<&'a OpenFile> {
+        match &self.outcome {
+            Some(Ok(Version::Other(Found::File(file)))) => Some(file),
+            Some(Ok(Version::Same(_))) | None => known,
+            Some(Ok(Version::Other(Found::Directory(_))) | Err(_)) => None,
+        }
+    }
+
+    /// What lies beside it, if that was looked for.
+    pub fn siblings(&self) -> Option<CodingFlags> {
+        self.siblings.map(Siblings::flags)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::confine::Confinement;
 use crate::directory::Directory;
 use crate::error::{OpenError, RootError};
 use crate::facts::{Facts, wall_clock};
+use crate::folders::Folders;
 use crate::media_type::media_type;
 use crate::mutable::Mutable;
 use crate::names::{Names, Sleep, Unfound};
@@ -106,6 +107,7 @@ struct Inner {
     names: Names,
     /// Only where they are asked for.
     snapshots: Option<Snapshots>,
+    folders: Folders,
     /// Devices of which it is known that they are no network file system nor FUSE.
     local: Mutex<Vec<u64>>,
 }
@@ -176,6 +178,7 @@ impl Root {
             confinement,
             names,
             snapshots,
+            folders: Folders::default(),
             local: Mutex::new(local),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -290,6 +293,10 @@ impl Root {
 
     pub(crate) fn snapshots(&self) -> Option<&Snapshots> {
         self.inner.snapshots.as_ref()
+    }
+
+    pub(crate) fn folders(&self) -> &Folders {
+        &self.inner.folders
     }
 
     pub(crate) fn is_known_local(&self, device: u64) -> bool {

@@ -64,8 +64,14 @@ pub struct Siblings {
 }
 
 impl Siblings {
+    const NONE: Self =
+        Self { zstd: Sibling::Missing, brotli: Sibling::Missing, gzip: Sibling::Missing };
+
     /// Looks for the siblings of the file at `path`, whose facts are `original`.
     pub fn inspect(root: &Root, path: &[u8], original: &Facts) -> Self {
+        if root.folders().has_no_sibling(root, path, Sleep::Allowed) {
+            return Self::NONE;
+        }
         let each = Self::of_each(path, |name| {
             // To look at it takes no snapshot of it.
             let found = root.find_with(name, Mutable::Share, Sleep::Allowed);
@@ -76,6 +82,9 @@ impl Siblings {
 
     /// The same without waiting for a disk; nothing if one would have to be waited for.
     pub fn inspect_at_once(root: &Root, path: &[u8], original: &Facts) -> Option<Self> {
+        if root.folders().has_no_sibling(root, path, Sleep::Forbidden) {
+            return Some(Self::NONE);
+        }
         Self::of_each(path, |name| match root.find_with(name, Mutable::Share, Sleep::Forbidden) {
             Err(Unfound::WouldSleep) => None,
             Err(Unfound::Refused(error)) => Some(judge(Err(error), original)),

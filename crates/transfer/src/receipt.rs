@@ -52,6 +52,15 @@ impl Receipt {
         self.methods.insert(method);
     }
 
+    /// Counts what was done for this transfer before it began.
+    pub(crate) fn absorb(&mut self, before: &Self) {
+        self.system_calls += before.system_calls;
+        self.copied += before.copied;
+        self.cold += before.cold;
+        self.disk_waits += before.disk_waits;
+        self.evidence.extend(before.evidence);
+    }
+
     /// Runs one system call, again if a signal interrupted it (EINTR), and counts each try.
     pub(crate) fn call<T>(&mut self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         loop {

@@ -70,6 +70,10 @@ pub enum Evidence {
 pub struct EvidenceSet(u8);
 
 impl EvidenceSet {
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
     const ALL: [Evidence; 5] = [
         Evidence::Cachestat,
         Evidence::NoWait,

@@ -81,9 +81,9 @@ pub enum Step {
 /// row are gathered in a buffer of 80 KiB that belongs to the thread, and leave by one call.
 #[derive(Debug)]
 pub struct Transfer {
-    chain: Chain,
+    pub(crate) chain: Chain,
     options: Options,
-    mover: Option<Mover>,
+    pub(crate) mover: Option<Mover>,
     /// Set once, when the first byte is about to leave.
     glue: Option<Glue>,
     /// The window of the front range that was looked up in the page cache last.
@@ -94,10 +94,10 @@ pub struct Transfer {
     connection: Option<Connection>,
     gathering: Gathering,
     /// Where in its file the range ends that is to leave nothing in the page cache, and how it goes.
-    past_cache: Option<(u64, Plan)>,
+    pub(crate) past_cache: Option<(u64, Plan)>,
     /// Where in its file the range ends that goes through a pipe.
     piped_to: Option<u64>,
-    receipt: Receipt,
+    pub(crate) receipt: Receipt,
 }
 
 struct Connection(Arc<dyn Acknowledged>);

@@ -10,21 +10,29 @@ use crate::{
     },
 };
 use sendrail_http::status::Status;
-use sendrail_transfer::{Receipt, disk_pool::Turn};
+use sendrail_transfer::{Prefetched, Receipt, disk_pool::Turn};
 use std::{ops::ControlFlow, sync::Arc};
 
 impl Connection {
-    /// Makes of a reply one that can be sent; nothing if the connection is at its end.
-    pub(super) async fn prepare(&mut self, mut reply: Reply) -> Option<Reply> {
+    /// Makes of a reply one that can be sent, with what was read along with it; nothing if the
+    /// connection is at its end.
+    pub(super) async fn prepare(
+        &mut self,
+        mut reply: Reply,
+    ) -> Option<(Reply, Option<Box<Prefetched>>)> {
+        let mut prefetched = None;
         loop {
             let Reply { status, record, .. } = reply;
             let prepared = match reply.source {
-                Source::Listing(job) => self.list(job.into()).await,
+                Source::Listing(job) => self.list(job.into()).await.map(|page| (page, None)),
                 Source::Deferred(deferred) => self.look_up(*deferred).await,
-                source => return Some(Reply { source, record, ..reply }),
+                source => return Some((Reply { source, record, ..reply }, prefetched)),
             };
             match prepared {
-                Ok(prepared) => reply = Reply { record, ..prepared },
+                Ok((prepared, with_it)) => {
+                    prefetched = with_it;
+                    reply = Reply { record, ..prepared };
+                }
                 Err(end) => {
                     self.abandon();
                     if let Some(record) = record {
@@ -36,25 +44,36 @@ impl Connection {
         }
     }
 
-    /// Has a name looked up, and answers anew.
-    async fn look_up(&mut self, deferred: Deferred) -> Result<Reply, End> {
+    /// Has a name looked up, and answers anew. The thread that finds a small file reads it as well, if
+    /// it is not in the page cache: the answer nearly always needs that.
+    async fn look_up(
+        &mut self,
+        deferred: Deferred,
+    ) -> Result<(Reply, Option<Box<Prefetched>>), End> {
         let Deferred { lookup, waiting } = deferred;
         let device = lookup.device();
         let path = String::from_utf8_lossy(lookup.path()).into_owned();
+        let guess = self.worker.site.borrow().guess(&waiting);
+        let guess = guess.map(|guess| (guess, self.worker.config.transfer.clone()));
         let mut lookup = Some(lookup);
         let make = move |_: &Turn<'_>| {
             let lookup = lookup.take().expect("it is made in one turn");
-            ControlFlow::Break(lookup.make())
+            let looked = lookup.make();
+            let prefetched = guess.as_ref().and_then(|(guess, options)| {
+                guess.range(&looked).and_then(|range| Prefetched::of(&range, options))
+            });
+            ControlFlow::Break((looked, prefetched))
         };
         let looked = self.in_pool(device, make).await;
         let draining = self.worker.is_draining();
         let mut site = self.worker.site.borrow_mut();
         match looked {
-            Ok(looked) => Ok(site.resume(waiting, looked, draining)),
+            Ok((looked, prefetched)) => Ok((site.resume(waiting, looked, draining), prefetched)),
             Err(why) => {
                 let (status, said) = refusal(&why, &path)?;
                 let Waiting { version, head_only, persist, .. } = waiting;
-                Ok(site.unprepared(status, said, version, head_only, persist && !draining))
+                let persist = persist && !draining;
+                Ok((site.unprepared(status, said, version, head_only, persist), None))
             }
         }
     }

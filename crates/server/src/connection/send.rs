@@ -13,7 +13,7 @@ use crate::{
 use sendrail_http::status::Status;
 use sendrail_sys::{poll::writable_now, sockopt::unsent_bytes};
 use sendrail_transfer::{
-    Chain, Disk, Receipt, Step, Transfer,
+    Chain, Disk, Prefetched, Receipt, Step, Transfer,
     disk_pool::{Turn, Windows},
 };
 use std::{fs::File, ops::ControlFlow, os::fd::AsRawFd, sync::Arc, time::Instant};
@@ -55,14 +55,15 @@ impl Connection {
     /// Sends the reply. What can be sent at once is, without any of the state that waiting takes.
     pub(super) async fn send(&mut self) -> Sent {
         let Some(mut reply) = self.reply.take() else { unreachable!("the machine says so") };
+        let mut prefetched = None;
         if let Source::Listing(_) | Source::Deferred(_) = reply.source {
             // In memory of its own: it is rare, and would make every other connection larger.
             match Box::pin(self.prepare(reply)).await {
-                Some(prepared) => reply = prepared,
+                Some(prepared) => (reply, prefetched) = prepared,
                 None => return Sent::CutShort,
             }
         }
-        let Some((mut sending, step)) = self.begin(reply) else {
+        let Some((mut sending, step)) = self.begin(reply, prefetched) else {
             return Sent::Whole { at_once: true };
         };
         let end = self.go_on(&mut sending, step).await;
@@ -76,12 +77,23 @@ impl Connection {
 
     /// Sends the head from wherever it is, and the first window behind it. Nothing is left to do,
     /// nearly always; else what is.
-    fn begin(&mut self, reply: Reply) -> Option<(Sending, Step)> {
+    fn begin(
+        &mut self,
+        reply: Reply,
+        mut prefetched: Option<Box<Prefetched>>,
+    ) -> Option<(Sending, Step)> {
         let Reply { status, head_len, source, cost, device, record } = reply;
-        let answered = Answered { status, head_len, record, cost };
+        let mut answered = Answered { status, head_len, record, cost };
         let socket = &*self.stream;
         let options = &self.worker.config.transfer;
-        let new = |chain: Chain| Transfer::new(chain, options.clone());
+        if let Some(unwanted) = prefetched.take_if(|_| source.has_no_file()) {
+            answered.cost.of_reading_in_vain(&unwanted.into_receipt());
+        }
+        let mut new = |chain: Chain| {
+            let mut transfer = Transfer::new(chain, options.clone());
+            prefetched = prefetched.take().and_then(|bytes| transfer.take(bytes).err());
+            transfer
+        };
         let (transfer, step) = match source {
             Source::Hot(entry, part, chain) if chain.is_empty() => {
                 let sent = entry

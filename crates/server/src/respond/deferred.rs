@@ -6,14 +6,16 @@
 
 use super::{
     Site,
+    file::whole,
     hot::Hot,
     reply::{Cost, Reply, Source},
 };
-use sendrail_files::{Entry, Looked, Lookup, Miss, OpenError, Settled};
+use sendrail_files::{Entry, Found, Looked, Lookup, Miss, OpenError, OpenFile, Settled};
 use sendrail_http::{
     head::{Head, HeadLimits, Method, Parsed, Version, parse},
     status::Status,
 };
+use sendrail_transfer::FileRange;
 use std::rc::Rc;
 
 /// A request that waits for a lookup.
@@ -32,7 +34,25 @@ pub(crate) struct Waiting {
     pub(crate) version: Version,
     pub(crate) head_only: bool,
     pub(crate) persist: bool,
+    /// All of the file is wanted, if there is one.
+    wants_all: bool,
     resumed: Resumed,
+}
+
+/// Which file will be sent, for all that can be known before the answer is made anew.
+#[derive(Debug)]
+pub(crate) struct Guess {
+    known: Option<OpenFile>,
+    siblings_matter: bool,
+}
+
+impl Guess {
+    /// All of the file, if the lookup says that it is this one and as itself.
+    pub(crate) fn range(&self, looked: &Looked) -> Option<FileRange> {
+        let as_itself =
+            !self.siblings_matter || looked.siblings().is_some_and(|siblings| !siblings.any());
+        looked.file(self.known.as_ref()).filter(|_| as_itself).map(whole)
+    }
 }
 
 /// What is known in a request that is being answered anew. Nothing, in any other.
@@ -65,6 +85,16 @@ impl Site {
         found
     }
 
+    /// What may be read along with a lookup, if all of a file is wanted.
+    pub(crate) fn guess(&self, waiting: &Waiting) -> Option<Guess> {
+        let known = waiting.entry.as_ref().and_then(|entry| match entry.found() {
+            Found::File(file) => Some(file.clone()),
+            Found::Directory(_) => None,
+        });
+        let siblings_matter = self.config.files.precompressed;
+        waiting.wants_all.then_some(Guess { known, siblings_matter })
+    }
+
     /// Answers later.
     pub(super) fn defer(
         &mut self,
@@ -86,6 +116,7 @@ impl Site {
             version: head.version,
             head_only: head.method == Method::Head,
             persist,
+            wants_all: head.method == Method::Get && !head.fields.conditional_or_range,
             resumed,
         };
         Reply {

@@ -245,7 +245,7 @@ fn unix(time: Timestamp) -> UnixTime {
     UnixTime { seconds: time.seconds, nanoseconds: time.nanoseconds }
 }
 
-fn whole(file: &OpenFile) -> FileRange {
+pub(super) fn whole(file: &OpenFile) -> FileRange {
     range(file, 0, file.facts().len)
 }
 

@@ -7,7 +7,7 @@ use crate::{
 use bytes::Bytes;
 use sendrail_files::{Entry, OpenFile};
 use sendrail_http::status::Status;
-use sendrail_transfer::Chain;
+use sendrail_transfer::{Chain, Receipt};
 use std::rc::Rc;
 
 /// What is to be sent in answer to one request.
@@ -40,6 +40,18 @@ pub(crate) enum Source {
     Deferred(Box<Deferred>),
 }
 
+impl Source {
+    /// Whether all of it is in memory.
+    pub(crate) fn has_no_file(&self) -> bool {
+        match self {
+            Self::Scratch(chain) | Self::Hot(_, _, chain) | Self::Owned(_, chain) => {
+                chain.is_empty()
+            }
+            Self::Listing(_) | Self::Deferred(_) => true,
+        }
+    }
+}
+
 /// What a reply cost before its transfer began, for the receipt: looking whether a kept file is
 /// still what it was, and reading a small one into memory. Finding a file that is not kept open is
 /// not in here, for it is not done per reply.
@@ -55,6 +67,12 @@ impl Cost {
     /// One look.
     pub(crate) fn of_a_look(&mut self) {
         self.calls += 1;
+    }
+
+    /// A file that was read, and then something else was answered.
+    pub(crate) fn of_reading_in_vain(&mut self, receipt: &Receipt) {
+        self.calls += receipt.system_calls;
+        self.copied += receipt.copied;
     }
 
     /// A read of a file, and a look if it can change. Its bytes were copied if they are `there` now;

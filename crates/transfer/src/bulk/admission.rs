@@ -36,7 +36,7 @@ const LARGE_FROM: u8 = 4;
 const LOOK_HOLDS: Duration = Duration::from_millis(100);
 
 /// The shortest time between two looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// In which half of what has been let in for its popularity is forgotten.
 const SHARE_HALVES: Duration = Duration::from_mins(1);

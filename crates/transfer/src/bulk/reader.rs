@@ -210,6 +210,11 @@ impl Reader {
             && self.verdict(self.position) == Verdict::DropBehind
     }
 
+    /// Whether what comes next may stay in the page cache.
+    pub(crate) fn stays(&mut self) -> bool {
+        self.verdict(self.position) != Verdict::DropBehind
+    }
+
     /// A thread has waited so long for a window.
     pub(crate) fn has_waited(&self, time: Duration) {
         self.device.has_taken(time);

@@ -4,7 +4,8 @@
 
 use sendrail_sys::cgroup::{MemoryGroup, memory_groups_by};
 use std::{
-    fs,
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -36,9 +37,12 @@ impl Gauge {
 
     /// Looks now. Nothing here waits for a disk.
     pub(super) fn look(&self) -> Option<Room> {
-        let meminfo = fs::read_to_string(&self.meminfo).ok()?;
+        // The first lines are enough, and one read: this is done often when memory is short.
+        let mut first = [0; 512];
+        let len = File::open(&self.meminfo).and_then(|mut file| file.read(&mut first)).ok()?;
+        let meminfo = str::from_utf8(&first[..len]).ok()?;
         let mut room =
-            Room { free: field(&meminfo, "MemFree:")?, capacity: field(&meminfo, "MemTotal:")? };
+            Room { free: field(meminfo, "MemFree:")?, capacity: field(meminfo, "MemTotal:")? };
         for group in &self.groups {
             let Some(limit) = group.limit() else { continue };
             room.capacity = room.capacity.min(limit);
@@ -59,6 +63,7 @@ mod tests {
     #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_lowest_limit_and_the_least_room_count() {

@@ -87,6 +87,11 @@ impl Bounce {
         Self { least, ..Self::new(most) }
     }
 
+    /// With bytes that somebody has read already.
+    pub(super) fn with_kept(kept: Vec<u8>, most: usize) -> Self {
+        Self { kept, ..Self::new(most) }
+    }
+
     /// Whether bytes are kept that come next.
     pub(super) fn keeps_some(&self) -> bool {
         self.sent < self.kept.len()

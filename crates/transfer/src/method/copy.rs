@@ -19,6 +19,10 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
+    pub(super) fn that_has_read(bytes: Vec<u8>) -> Self {
+        Self { unsent: 0..bytes.len(), buffer: bytes.into() }
+    }
+
     pub(super) fn has_read(&self) -> bool {
         !self.unsent.is_empty()
     }

@@ -95,7 +95,7 @@ impl Method {
     }
 
     /// The most that one call of this method moves, in bytes.
-    pub(crate) fn widest_call(self) -> u64 {
+    pub(crate) const fn widest_call(self) -> u64 {
         match self {
             // Buffers above the L2 cache lose: 1 MiB costs 1.5 times 64 KiB.
             Self::Copy => copy::BUFFER as u64,
@@ -207,6 +207,14 @@ impl Mover {
         match plan.reason {
             Reason::Little => Self::Uncached(uncached::Uncached::of_a_little()),
             _ => Self::new(plan.method),
+        }
+    }
+
+    /// For a range all of which is in `bytes` already: as `copy`, or as `uncached`.
+    pub(crate) fn that_has_read(method: Method, bytes: Vec<u8>) -> Self {
+        match method {
+            Method::Uncached => Self::Uncached(uncached::Uncached::that_has_read(bytes)),
+            _ => Self::Copy(copy::Copy::that_has_read(bytes)),
         }
     }
 

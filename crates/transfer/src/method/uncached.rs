@@ -42,6 +42,10 @@ impl Uncached {
         Self { bounce: Bounce::eager(FIRST_OF_A_LITTLE, BUFFER), knows_nowait: true }
     }
 
+    pub(super) fn that_has_read(bytes: Vec<u8>) -> Self {
+        Self { bounce: Bounce::with_kept(bytes, BUFFER), knows_nowait: true }
+    }
+
     pub(super) fn has_read(&self) -> bool {
         self.bounce.keeps_some()
     }
