@@ -66,7 +66,7 @@ fn names_that_have_to_be_waited_for_are_answered_like_all_others() {
             assert_eq!(connection.get(&target("/kernel/ostype/absent"), "").status, 404);
             assert_eq!(connection.get(&target("/kernel/ostype/"), "").status, 404);
         }
-        assert!((1..=8).contains(&disk_threads(server.child.id())));
+        assert!((1..=16).contains(&disk_threads(server.child.id())));
         let entries = journal.wait_for(18);
         let statuses: Vec<&Value> = entries.iter().map(|entry| &entry["status"]).collect();
         assert_eq!(statuses[..9], [200, 304, 200, 200, 200, 301, 404, 404, 404], "{cache:?}");
@@ -225,7 +225,7 @@ fn who_leaves_while_a_name_is_waited_for_is_let_go_at_once() {
             SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO)).unwrap(); // resets
         }
         eventually("they have left", || ended(&journal, "peer-gone") == 20);
-        assert!(disk_threads(server.child.id()) <= 8);
+        assert!(disk_threads(server.child.id()) <= 16);
         // Those who stay are told when the server does not wait any more.
         server.signal("TERM");
         eventually("it says that it stops", || server.stderr().contains("stopping:"));

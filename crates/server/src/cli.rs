@@ -160,7 +160,7 @@ pub struct ServeArguments {
 
     /// Threads that may sleep on one disk (device) at once. What is not in memory is read by them, so
     /// that nobody else waits for it; all disks together have at most 16 times as many
-    #[arg(long, value_name = "N", default_value = "8", help_heading = "Limits")]
+    #[arg(long, value_name = "N", default_value = "16", help_heading = "Limits")]
     pub disk_threads: usize,
 
     /// For a disk that does not answer: then whoever wants something from it is told so or cut off

@@ -54,13 +54,14 @@ impl Connection {
         let device = lookup.device();
         let path = String::from_utf8_lossy(lookup.path()).into_owned();
         let guess = self.worker.site.borrow().guess(&waiting);
-        let guess = guess.map(|guess| (guess, self.worker.config.transfer.clone()));
+        let mut guess = guess.map(|guess| (guess, self.worker.config.transfer.clone()));
         let mut lookup = Some(lookup);
         let make = move |_: &Turn<'_>| {
             let lookup = lookup.take().expect("it is made in one turn");
             let looked = lookup.make();
-            let prefetched = guess.as_ref().and_then(|(guess, options)| {
-                guess.range(&looked).and_then(|range| Prefetched::of(&range, options))
+            // Gone before anybody is told, so that nobody finds the file held by it.
+            let prefetched = guess.take().and_then(|(guess, options)| {
+                guess.range(&looked).and_then(|range| Prefetched::of(&range, &options))
             });
             ControlFlow::Break((looked, prefetched))
         };
