@@ -18,6 +18,7 @@ mod file_systems;
 mod framing;
 mod limits;
 mod listing;
+mod little;
 mod log;
 mod methods;
 mod mutable;

@@ -7,7 +7,7 @@
 //!
 //! cachestat counts a page from the moment its reading begins, and who sends it then sleeps until the
 //! disk has answered. So an event loop has what cachestat calls resident confirmed by RWF_NOWAIT, a byte
-//! for each 256 KiB: on network file systems and FUSE not even that is a promise (a read may ask
+//! for each 512 KiB: on network file systems and FUSE not even that is a promise (a read may ask
 //! the server whether its copy is still good), and nothing counts as ready there.
 
 use crate::{plan::Medium, receipt::Receipt};
@@ -23,8 +23,8 @@ use std::{
 };
 
 /// One byte is tried in so many, in bytes: a read that is under way ends piece by piece, and no
-/// piece that a disk is asked for is much smaller (0.9 µs for a window of 2 MiB).
-const CONFIRM: u64 = 256 << 10;
+/// piece that a disk is asked for is much smaller.
+const CONFIRM: u64 = 512 << 10;
 
 /// How much of a range is in the page cache, and how we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub enum State {
 pub enum Evidence {
     /// `cachestat(2)`: exact.
     Cachestat,
-    /// `preadv2(2)` with RWF_NOWAIT of the first byte and of one in each 256 KiB: what lies between is
+    /// `preadv2(2)` with RWF_NOWAIT of the first byte and of one in each 512 KiB: what lies between is
     /// assumed.
     NoWait,
     /// `mincore(2)`: exact.
