@@ -16,6 +16,7 @@ mod disk_pool;
 mod drain;
 mod file_systems;
 mod framing;
+mod lab;
 mod limits;
 mod listing;
 mod little;

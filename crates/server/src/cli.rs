@@ -2,6 +2,7 @@
 
 use crate::page_cache::arguments::CacheArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sendrail_lab::cli::LabArguments;
 use sendrail_transfer::{DropBehind, Method};
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -27,6 +28,8 @@ pub enum Command {
     Explain(ExplainArguments),
     /// Show how much of files is in the page cache, and where; bring them in, give them back
     Cache(CacheArguments),
+    /// Measure on this machine what articles on zero copy assert
+    Lab(LabArguments),
 }
 
 /// `sendrail serve`, as typed.

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => Config::check(*arguments).and_then(serve::run),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Cache(arguments) => return page_cache::run(arguments),
+        Command::Lab(arguments) => return sendrail_lab::cli::run(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

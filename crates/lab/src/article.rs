@@ -1,0 +1,68 @@
+//! What the articles on zero copy assert of each way of sending a file.
+
+use crate::way::Way;
+
+/// The usual table: for one pass of the bytes from the disk to the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asserted {
+    /// Crossings of the border between user and kernel, in either direction.
+    pub switches: u32,
+    /// Copies by the processor.
+    pub cpu_copies: u32,
+    /// Copies by devices (DMA).
+    pub dma_copies: u32,
+}
+
+/// What is asserted of a way, if anything is.
+pub fn asserted(way: Way) -> Option<Asserted> {
+    let row = |switches, cpu_copies| Some(Asserted { switches, cpu_copies, dma_copies: 2 });
+    match way {
+        Way::ReadWrite { .. } => row(4, 2),
+        Way::MmapWrite => row(4, 1),
+        // With scatter-gather. Without it, which is older than the articles, one more copy.
+        Way::Sendfile | Way::Splice => row(2, 0),
+        Way::ReadZerocopy { .. } | Way::Uncached | Way::Direct => None,
+    }
+}
+
+/// Why what is measured differs from what is asserted, where it always does.
+pub fn remark(way: Way) -> &'static str {
+    match way {
+        Way::ReadWrite { .. } => {
+            "four switches are one pass: a read and a write for each buffer. How many passes there are is \
+             the size of the buffer"
+        }
+        Way::MmapWrite => {
+            "pages that are met for the first time are faults, several at once; within write(2) they cross no \
+             border, but they cost time, which the articles leave out"
+        }
+        Way::Sendfile => "one call moves as much as the socket takes, so there are few passes",
+        Way::Splice => "two calls for each pass, into a pipe and out of it: four switches, not two",
+        Way::ReadZerocopy { .. } => {
+            "one copy by reading, none by sending, but pages are pinned and reports awaited. To a receiver on \
+             the same machine the kernel copies after all, when it delivers, which is not in these figures"
+        }
+        Way::Uncached => "read+write whose pages do not stay; the articles do not know it",
+        Way::Direct => {
+            "past the page cache into a buffer of the process, and from there copied into packets: one \
+             copy, which the articles leave out when they recommend it"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_classical_rows_are_there() {
+        let copies = |way| asserted(way).map(|row| (row.switches, row.cpu_copies, row.dma_copies));
+        assert_eq!(copies(Way::ReadWrite { buffer: 65_536 }), Some((4, 2, 2)));
+        assert_eq!(copies(Way::MmapWrite), Some((4, 1, 2)));
+        assert_eq!(copies(Way::Sendfile), Some((2, 0, 2)));
+        assert_eq!(copies(Way::Direct), None);
+        for way in Way::ALL {
+            assert!(!remark(way).is_empty());
+        }
+    }
+}

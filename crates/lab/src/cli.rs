@@ -1,0 +1,195 @@
+//! `sendrail lab`, as it is typed, and what it does.
+
+use crate::{classic, report, subject, table};
+use clap::{Args, Subcommand};
+use sendrail_sys::statfs::{FileSystem, file_system};
+use serde::Serialize;
+use std::{
+    env,
+    fs::File,
+    io::{self, IsTerminal, Write},
+    os::fd::AsFd,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// `sendrail lab`, as typed.
+#[derive(Debug, Args)]
+pub struct LabArguments {
+    /// What to measure.
+    #[command(subcommand)]
+    pub experiment: Experiment,
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum Experiment {
+    /// The articles' table: copies, system calls, switches and time of each way of sending a file
+    Table(TableArguments),
+    /// The table of 2008 that every article quotes: eight sizes, "traditional" against zero copy
+    Classic(ClassicArguments),
+    /// The process that sends, for the other experiments
+    #[command(hide = true)]
+    Subject,
+}
+
+/// `sendrail lab table`, as typed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Copies are counted in the kernel by BPF, which takes root (CAP_BPF and CAP_PERFMON) and Linux 5.5 on
+x86-64. Without, the table has a ? for what nobody could see, and says why.
+
+Examples:
+  sendrail lab table --quick          a look, in less than a minute
+  sendrail lab table --out report     also as a page, Markdown, CSV and JSON")]
+pub struct TableArguments {
+    /// 64 MiB and 3 rounds, instead of 512 MiB and 5
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Rounds; of each figure the median is shown
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<usize>,
+
+    /// Size of the file, in MiB
+    #[arg(long, value_name = "MIB")]
+    pub size: Option<u64>,
+
+    /// Folder for table.html, table.md, table.csv and table.json
+    #[arg(long, value_name = "DIRECTORY")]
+    pub out: Option<PathBuf>,
+
+    /// Print JSON instead of the table
+    #[arg(long)]
+    pub json: bool,
+
+    /// Folder for the file that is sent, on the disk that is to be measured [default: the system's
+    /// temporary directory, or /var/tmp where that is in memory]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub scratch: Option<PathBuf>,
+}
+
+/// `sendrail lab classic`, as typed.
+#[derive(Debug, Args)]
+pub struct ClassicArguments {
+    /// Sizes up to 98 MB and 3 rounds, instead of 1 GB and 5
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Rounds; the medians are shown
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<usize>,
+
+    /// The largest size, in MB
+    #[arg(long, value_name = "MB")]
+    pub most: Option<u64>,
+
+    /// Folder for classic.md, classic.csv and classic.json
+    #[arg(long, value_name = "DIRECTORY")]
+    pub out: Option<PathBuf>,
+
+    /// Print JSON instead of the table
+    #[arg(long)]
+    pub json: bool,
+
+    /// Folder for the files that are sent [default: as for the table]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub scratch: Option<PathBuf>,
+}
+
+/// Runs an experiment, and says what went wrong.
+pub fn run(arguments: LabArguments) -> ExitCode {
+    let done = match arguments.experiment {
+        Experiment::Table(arguments) => run_table(&arguments),
+        Experiment::Classic(arguments) => run_classic(&arguments),
+        Experiment::Subject => subject::run().map_err(|error| error.to_string()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("sendrail lab: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_table(arguments: &TableArguments) -> Result<(), String> {
+    let (mib, rounds) = if arguments.quick { (64, 3) } else { (512, 5) };
+    let (mib, rounds) = (arguments.size.unwrap_or(mib), arguments.rounds.unwrap_or(rounds));
+    if !(1..=1 << 20).contains(&mib) {
+        return Err(format!("--size {mib}: must be from 1 MiB to 1 TiB"));
+    }
+    let (program, scratch) = (program()?, arguments.scratch.clone().unwrap_or_else(scratch));
+    let plan = table::Plan { program, scratch, len: mib << 20, rounds: check(rounds)? };
+    let table = table::measure(&plan, progress);
+    end_of_progress();
+    let table = table.map_err(|error| format!("{}: {error}", plan.scratch.display()))?;
+    if let Some(folder) = &arguments.out {
+        let written = report::write(&table, folder);
+        written.map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    show(&table, arguments.json, report::text)
+}
+
+fn run_classic(arguments: &ClassicArguments) -> Result<(), String> {
+    let (most, rounds) = if arguments.quick { (98, 3) } else { (1024, 5) };
+    let (most, rounds) = (arguments.most.unwrap_or(most), arguments.rounds.unwrap_or(rounds));
+    if most < classic::PUBLISHED[0].0 {
+        return Err(format!("--most {most}: the smallest size is {} MB", classic::PUBLISHED[0].0));
+    }
+    let (program, scratch) = (program()?, arguments.scratch.clone().unwrap_or_else(scratch));
+    let plan = classic::Plan { program, scratch, most, rounds: check(rounds)? };
+    let lines = classic::measure(&plan, progress);
+    end_of_progress();
+    let lines = lines.map_err(|error| format!("{}: {error}", plan.scratch.display()))?;
+    if let Some(folder) = &arguments.out {
+        let written = report::classic::write(&lines, folder);
+        written.map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    show(&lines, arguments.json, |lines| report::classic::text(lines))
+}
+
+fn check(rounds: usize) -> Result<usize, String> {
+    if (1..=1000).contains(&rounds) {
+        return Ok(rounds);
+    }
+    Err(format!("--rounds {rounds}: must be from 1 to 1000"))
+}
+
+/// This program, which can be a subject.
+fn program() -> Result<PathBuf, String> {
+    env::current_exe().map_err(|error| format!("where is this program? {error}"))
+}
+
+fn progress(what: &str) {
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{what}");
+        let _ = io::stderr().flush();
+    }
+}
+
+fn end_of_progress() {
+    progress("");
+}
+
+fn show<T: Serialize>(
+    result: &T,
+    json: bool,
+    text: impl FnOnce(&T) -> String,
+) -> Result<(), String> {
+    let text = if json {
+        serde_json::to_string_pretty(result).map_err(|error| error.to_string())? + "\n"
+    } else {
+        text(result)
+    };
+    io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
+}
+
+/// A folder on a disk, if one of the usual ones is.
+fn scratch() -> PathBuf {
+    let usual = env::temp_dir();
+    let in_memory = File::open(&usual)
+        .and_then(|folder| file_system(folder.as_fd()))
+        .is_ok_and(|kind| kind == FileSystem::Tmpfs);
+    if in_memory { PathBuf::from("/var/tmp") } else { usual }
+}

@@ -1,0 +1,33 @@
+//! The lab: measures on this machine what articles on zero copy assert.
+//!
+//! A transfer is made by a process of its own, the *subject*, and received by this one. What it costs is
+//! seen from outside: by BPF in the kernel (which pages the packets carry, how many calls were made), by
+//! `/proc`, and by clocks. The engine's receipts are held against that, never taken for it.
+//!
+//! | room | what is decided or done there |
+//! |---|---|
+//! | [`article`] | what the articles assert |
+//! | [`way`] | the ways of sending that are compared |
+//! | [`subject`] | the process that sends, and the wire to it |
+//! | [`receiver`] | the other end of its socket |
+//! | [`probe`] | what the kernel sees |
+//! | [`sample`] | what one transfer came to, from all who saw it |
+//! | [`course`] | one transfer, with all who take part in it |
+//! | [`table`] | the articles' table, measured |
+//! | [`classic`] | the table of 2008 that is quoted everywhere, on this machine |
+//! | [`report`] | what is shown of it, and written |
+//! | [`cli`] | `sendrail lab` as it is typed |
+
+#![forbid(unsafe_code)]
+
+pub mod article;
+pub mod classic;
+pub mod cli;
+pub mod course;
+pub mod probe;
+pub mod receiver;
+pub mod report;
+pub mod sample;
+pub mod subject;
+pub mod table;
+pub mod way;

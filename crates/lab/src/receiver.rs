@@ -1,0 +1,89 @@
+//! The other end of the subject's socket: takes all that comes, and can hold it against the file.
+
+use crate::subject::CONGESTION;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    fs::File,
+    io::{self, Read},
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::FileExt,
+};
+
+/// What is read at once, in bytes.
+const BUFFER: usize = 256 << 10;
+
+/// A listening socket on loopback.
+#[derive(Debug)]
+pub struct Receiver {
+    socket: Socket,
+    address: SocketAddr,
+}
+
+impl Receiver {
+    /// On a free port.
+    ///
+    /// # Errors
+    ///
+    /// No port can be listened on.
+    pub fn listen() -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        let _ = socket.set_tcp_congestion(CONGESTION);
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        socket.listen(1)?;
+        let address = socket.local_addr()?.as_socket();
+        let address = address.ok_or_else(|| io::Error::other("listening without an address"))?;
+        Ok(Self { socket, address })
+    }
+
+    /// Where.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes one connection's bytes to their end. Says how many there were.
+    ///
+    /// # Errors
+    ///
+    /// The connection broke, or the bytes are not those of `expected`.
+    pub fn receive(&self, expected: Option<&File>) -> io::Result<u64> {
+        let (mut connection, _) = self.socket.accept()?;
+        let mut buffer = vec![0; BUFFER];
+        let mut original = vec![0; if expected.is_some() { BUFFER } else { 0 }];
+        let mut at = 0;
+        loop {
+            let count = connection.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(at);
+            }
+            if let Some(file) = expected {
+                file.read_exact_at(&mut original[..count], at)?;
+                if original[..count] != buffer[..count] {
+                    return Err(io::Error::other("other bytes came than the file has"));
+                }
+            }
+            at += count as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{io::Write, net::TcpStream, thread};
+
+    #[test]
+    fn other_bytes_are_noticed() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![1; 100_000]).unwrap();
+        for (byte, same) in [(1, true), (2, false)] {
+            let receiver = Receiver::listen().unwrap();
+            let address = receiver.address();
+            let sending = thread::spawn(move || {
+                let _ = TcpStream::connect(address).unwrap().write_all(&vec![byte; 100_000]);
+            });
+            let outcome = receiver.receive(Some(&file));
+            sending.join().unwrap();
+            assert_eq!(outcome.ok(), same.then_some(100_000));
+        }
+    }
+}

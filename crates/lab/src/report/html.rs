@@ -1,0 +1,288 @@
+//! The report as one page: the table, what the time is, and the way of a byte for each way of sending,
+//! with what was measured on its arrows. No script, and nothing from elsewhere.
+
+use super::{HEADER, cells, notes};
+use crate::{
+    article::{asserted, remark},
+    table::{Row, Table},
+    way::Way,
+};
+use std::fmt::Write;
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page.
+pub fn html(table: &Table) -> String {
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>The articles' table, measured</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <h1>The articles’ table, measured</h1>\n"
+    );
+    for paragraph in notes(table).split("\n\n").next().unwrap_or_default().lines() {
+        let class = if paragraph.starts_with("Note:") { " class=\"note\"" } else { "" };
+        page.push_str(&["<p", class, ">", &escaped(paragraph), "</p>\n"].concat());
+    }
+    page += "<h2>The table</h2>\n";
+    page += &drawn_table(table);
+    page += "<h2>Processor time</h2>\n<p>Of the sender, in seconds per GiB; hot and, below it, cold.</p>\n";
+    page += &bars(table);
+    page += "<h2>The way of a byte</h2>\n<p>What is filled was copied by the processor, what is dashed was not. \
+             The numbers are bytes copied per byte sent, in this run.</p>\n<div class=\"ways\">\n";
+    for row in table.rows.iter().filter(|row| !row.cold) {
+        page += &path_of_a_byte(row);
+    }
+    page + "</div>\n</body>\n</html>\n"
+}
+
+fn drawn_table(table: &Table) -> String {
+    let mut out = "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>".to_owned();
+    for name in HEADER {
+        out.push_str(&["<th scope=\"col\">", &escaped(name), "</th>"].concat());
+    }
+    out += "</tr></thead>\n<tbody>\n";
+    for row in &table.rows {
+        out += "<tr>";
+        for (at, cell) in cells(row).iter().enumerate() {
+            let (open, close) =
+                if at == 0 { ("<th scope=\"row\">", "</th>") } else { ("<td>", "</td>") };
+            out.push_str(&[open, &escaped(cell), close].concat());
+        }
+        out += "</tr>\n";
+    }
+    out + "</tbody>\n</table></div>\n"
+}
+
+/// A bar for each row, hot and cold of one way together.
+fn bars(table: &Table) -> String {
+    const STEP: usize = 22;
+    let most = table.rows.iter().map(|row| row.figures.cpu).fold(f64::MIN_POSITIVE, f64::max);
+    let height = table.rows.len() * STEP + 4;
+    let mut out = format!(
+        "<svg class=\"bars\" viewBox=\"0 0 640 {height}\" role=\"img\" \
+         aria-label=\"Processor time of each way\">\n"
+    );
+    for (at, row) in table.rows.iter().enumerate() {
+        let (y, width) = (at * STEP + 3, 360.0 * row.figures.cpu / most);
+        let class = if row.cold { "cold" } else { "hot" };
+        let name = if row.cold { String::new() } else { row.way.to_string() };
+        let _ = writeln!(
+            out,
+            "<text x=\"150\" y=\"{}\" text-anchor=\"end\">{name}</text>\
+             <rect class=\"{class}\" x=\"160\" y=\"{y}\" width=\"{width:.1}\" height=\"16\"/>\
+             <text x=\"{:.1}\" y=\"{}\">{:.3} {class}</text>",
+            y + 13,
+            168.0 + width,
+            y + 13,
+            row.figures.cpu,
+        );
+    }
+    out + "</svg>\n"
+}
+
+/// Where a box of the drawing stands.
+#[derive(Clone, Copy)]
+enum Place {
+    Disk,
+    Cache,
+    Process,
+    Socket,
+    Device,
+}
+
+impl Place {
+    const ALL: [Self; 5] = [Self::Disk, Self::Cache, Self::Process, Self::Socket, Self::Device];
+
+    fn at(self) -> (f64, f64) {
+        match self {
+            Self::Disk => (50.0, 130.0),
+            Self::Cache => (180.0, 130.0),
+            Self::Process => (320.0, 40.0),
+            Self::Socket => (460.0, 130.0),
+            Self::Device => (590.0, 130.0),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Cache => "page cache",
+            Self::Process => "process",
+            Self::Socket => "socket",
+            Self::Device => "network",
+        }
+    }
+}
+
+/// How bytes come from one box to the next.
+#[derive(Clone, Copy)]
+enum Step {
+    /// A device moves them.
+    Dma,
+    /// The processor copies so many times as many as are sent; nobody knows how many.
+    Cpu(Option<f64>),
+    /// Nobody does: a reference is passed on, or the same pages are seen from elsewhere.
+    Reference(&'static str),
+}
+
+fn steps(row: &Row) -> Vec<(Place, Place, Step)> {
+    use Place::{Cache, Device, Disk, Process, Socket};
+    let figures = &row.figures;
+    let (read, sent) = (Step::Cpu(figures.read), Step::Cpu(figures.sent));
+    let mut steps = match row.way {
+        Way::ReadWrite { .. } | Way::Uncached => {
+            vec![(Disk, Cache, Step::Dma), (Cache, Process, read), (Process, Socket, sent)]
+        }
+        Way::ReadZerocopy { .. } => vec![
+            (Disk, Cache, Step::Dma),
+            (Cache, Process, read),
+            (Process, Socket, Step::Reference("pinned pages")),
+        ],
+        Way::MmapWrite => vec![
+            (Disk, Cache, Step::Dma),
+            (Cache, Process, Step::Reference("mapped")),
+            (Process, Socket, sent),
+        ],
+        Way::Sendfile | Way::Splice => {
+            let passed = match figures.sent {
+                Some(copied) if copied > 0.02 => sent,
+                _ => Step::Reference("pages passed on"),
+            };
+            vec![(Disk, Cache, Step::Dma), (Cache, Socket, passed)]
+        }
+        Way::Direct => vec![(Disk, Process, Step::Dma), (Process, Socket, sent)],
+    };
+    steps.push((Socket, Device, Step::Dma));
+    steps
+}
+
+fn path_of_a_byte(row: &Row) -> String {
+    let mut out = format!("<figure>\n<figcaption><strong>{}</strong> ", row.way);
+    if let Some(asserted) = asserted(row.way) {
+        let copies =
+            row.figures.copies.map_or_else(|| "?".to_owned(), |copies| format!("{copies:.2}"));
+        let _ = write!(
+            out,
+            "asserted: {} copies by the processor, {} switches; measured: {copies} copies. ",
+            asserted.cpu_copies, asserted.switches
+        );
+    }
+    let switches = row.figures.switches.map_or_else(
+        || format!("{:.2} calls a MiB", row.figures.calls),
+        |switches| format!("{switches:.1} switches a MiB"),
+    );
+    let _ = writeln!(out, "{switches}. {}.</figcaption>", escaped(&capital(remark(row.way))));
+    let _ = writeln!(
+        out,
+        "<svg viewBox=\"0 0 640 180\" role=\"img\" aria-label=\"The way of a byte by {}\">\n\
+         <line class=\"border\" x1=\"0\" y1=\"82\" x2=\"640\" y2=\"82\"/>\
+         <text class=\"lane\" x=\"4\" y=\"74\">user</text><text class=\"lane\" x=\"4\" y=\"98\">kernel</text>",
+        row.way
+    );
+    for (from, to, step) in steps(row) {
+        out += &arrow(from.at(), to.at(), step);
+    }
+    for place in Place::ALL {
+        let ((x, y), name) = (place.at(), place.name());
+        let _ = writeln!(
+            out,
+            "<rect class=\"box\" x=\"{}\" y=\"{}\" width=\"84\" height=\"30\" rx=\"4\"/>\
+             <text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{name}</text>",
+            x - 42.0,
+            y - 15.0,
+            y + 5.0
+        );
+    }
+    out + "</svg>\n</figure>\n"
+}
+
+fn arrow((x1, y1): (f64, f64), (x2, y2): (f64, f64), step: Step) -> String {
+    let (class, label) = match step {
+        Step::Dma => ("dma", "DMA".to_owned()),
+        Step::Cpu(Some(times)) => ("cpu", format!("copied {times:.2}")),
+        Step::Cpu(None) => ("cpu", "copied".to_owned()),
+        Step::Reference(how) => ("reference", how.to_owned()),
+    };
+    let (x, y) = (f64::midpoint(x1, x2), f64::midpoint(y1, y2));
+    // Beside what goes up or down, above what goes along.
+    let (dx, dy, anchor) = match (y2 - y1).partial_cmp(&0.0) {
+        Some(std::cmp::Ordering::Less) => (-10.0, -2.0, "end"),
+        Some(std::cmp::Ordering::Greater) => (10.0, -2.0, "start"),
+        _ => (0.0, 34.0, "middle"),
+    };
+    format!(
+        "<line class=\"{class}\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>\
+         <text class=\"{class}\" x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\">{label}</text>\n",
+        x + dx,
+        y + dy
+    )
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Figures;
+
+    fn table() -> Table {
+        let figures = Figures {
+            read: Some(1.0),
+            sent: Some(1.0),
+            copies: Some(2.0),
+            cpu: 0.5,
+            ..Figures::default()
+        };
+        let passed = Figures { read: Some(0.0), sent: Some(0.0), copies: Some(0.0), ..figures };
+        let rows = Way::ALL.iter().flat_map(|&way| {
+            let zero_copy = matches!(way, Way::Sendfile | Way::Splice);
+            let figures = if zero_copy { passed } else { figures };
+            [false, true].map(|cold| Row { way, cold, figures })
+        });
+        Table {
+            len: 64 << 20,
+            rounds: 3,
+            blind: None,
+            rows: rows.collect(),
+            warnings: vec!["what is in /tmp/<a> & \"b\" is hot".to_owned()],
+            samples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn it_is_whole_and_of_one_piece() {
+        let page = html(&table());
+        assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+        for from_elsewhere in ["http:", "https:", "<script", "@import", "url("] {
+            assert!(!page.contains(from_elsewhere), "{from_elsewhere}");
+        }
+        assert_eq!(page.matches("<figure>").count(), Way::ALL.len());
+        assert!(page.contains("/tmp/&lt;a&gt; &amp; &quot;b&quot;"));
+        for tag in ["svg", "table", "thead", "figure", "figcaption", "div", "tr", "td"] {
+            let count = |text: String| page.matches(text.as_str()).count();
+            let opened = count(format!("<{tag}>")) + count(format!("<{tag} "));
+            assert_eq!(opened, count(format!("</{tag}>")), "{tag}");
+        }
+    }
+
+    #[test]
+    fn the_arrows_say_what_was_measured() {
+        let page = html(&table());
+        let figure = |way: &str| {
+            let at = page.find(&format!("<strong>{way}</strong>")).expect("a figure");
+            page[at..].split("</figure>").next().expect("its end").to_owned()
+        };
+        assert_eq!(figure("read+write 64 KiB").matches("copied 1.00").count(), 2);
+        assert_eq!(figure("mmap+write").matches("copied 1.00").count(), 1);
+        assert!(figure("sendfile").contains("pages passed on"));
+        assert!(!figure("sendfile").contains("copied 1"));
+    }
+}
