@@ -29,7 +29,7 @@ fn each_way_copies_as_often_as_is_known_of_it() {
         let expected = match way.as_str() {
             None if way.get("read-zerocopy").is_some() => 1.0,
             Some("mmap-write") => 1.0,
-            Some("sendfile" | "splice") => 0.0,
+            Some("sendfile" | "splice" | "sendrail") => 0.0,
             // What it copies is told by its own tests: where it is refused it is copied like read+write.
             Some("uncached" | "direct") => continue,
             _ => 2.0, // read-write, with its buffer
@@ -37,7 +37,7 @@ fn each_way_copies_as_often_as_is_known_of_it() {
         assert!((copies - expected).abs() <= 0.02, "{way}: {copies} copies, in {row}");
         seen += 1;
     }
-    assert!(seen >= 6, "{table}");
+    assert!(seen >= 7, "{table}");
     for sample in table["samples"].as_array().unwrap() {
         let counts = &sample["counts"];
         let sent: u64 = ["sent_copied", "sent_user", "sent_cache", "sent_other"]
@@ -125,4 +125,30 @@ fn the_object_is_of_its_source() {
         let output = Command::new("sha256sum").arg(name).current_dir(folder).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), sum.trim(), "run bpf/build");
     }
+}
+
+#[test]
+fn a_cold_file_is_set_beside_a_hot_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let output =
+        lab(&["cache", "--memory", "64", "--hot", "16", "--cold", "96", "--out", out, "--json"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if stderr.contains("cannot be thrown out of the page cache") {
+        return eprintln!("skipped: {stderr}");
+    }
+    assert!(output.status.success(), "{stderr}");
+    let experiment: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let courses = experiment["courses"].as_array().unwrap();
+    assert!(courses.len() >= 8, "{experiment}");
+    for course in courses {
+        let left = course["left"][0].as_f64().unwrap();
+        assert!((0.0..=100.0).contains(&left), "{left}");
+        assert!(!course["residency"].as_array().unwrap().is_empty());
+        // The last one gives back what it has brought in.
+        if course["way"] == "sendrail" && experiment["memory"].is_u64() {
+            assert!(left > 90.0, "{left} % left");
+        }
+    }
+    assert!(folder.path().join("cache.html").exists());
 }

@@ -21,7 +21,7 @@ pub fn asserted(way: Way) -> Option<Asserted> {
         Way::MmapWrite => row(4, 1),
         // With scatter-gather. Without it, which is older than the articles, one more copy.
         Way::Sendfile | Way::Splice => row(2, 0),
-        Way::ReadZerocopy { .. } | Way::Uncached | Way::Direct => None,
+        Way::ReadZerocopy { .. } | Way::Uncached | Way::Direct | Way::Sendrail => None,
     }
 }
 
@@ -46,6 +46,10 @@ pub fn remark(way: Way) -> &'static str {
         Way::Direct => {
             "past the page cache into a buffer of the process, and from there copied into packets: one \
              copy, which the articles leave out when they recommend it"
+        }
+        Way::Sendrail => {
+            "looks whether the bytes are in the page cache, sends them without a copy, and gives back what it \
+             brought in"
         }
     }
 }

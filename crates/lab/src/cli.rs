@@ -1,6 +1,6 @@
 //! `sendrail lab`, as it is typed, and what it does.
 
-use crate::{classic, report, subject, table};
+use crate::{cache, classic, report, subject, table};
 use clap::{Args, Subcommand};
 use sendrail_sys::statfs::{FileSystem, file_system};
 use serde::Serialize;
@@ -28,6 +28,8 @@ pub enum Experiment {
     Table(TableArguments),
     /// The table of 2008 that every article quotes: eight sizes, "traditional" against zero copy
     Classic(ClassicArguments),
+    /// What a large cold file does to a hot set in the page cache, by each way of sending it
+    Cache(CacheArguments),
     /// The process that sends, for the other experiments
     #[command(hide = true)]
     Subject,
@@ -97,11 +99,51 @@ pub struct ClassicArguments {
     pub scratch: Option<PathBuf>,
 }
 
+/// `sendrail lab cache`, as typed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+All take part in a control group with little memory, page cache included, which takes root. Without, the
+machine's memory is the limit, and says so.")]
+pub struct CacheArguments {
+    /// A cold file of 768 MiB instead of 3 GiB
+    #[arg(long)]
+    pub quick: bool,
+
+    /// The memory, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    pub memory: u64,
+
+    /// The hot set, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub hot: u64,
+
+    /// The cold file, in MiB
+    #[arg(long, value_name = "MIB")]
+    pub cold: Option<u64>,
+
+    /// Reads of the hot set in a second
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub rate: u32,
+
+    /// Folder for cache.html, cache.md, cache.csv and cache.json
+    #[arg(long, value_name = "DIRECTORY")]
+    pub out: Option<PathBuf>,
+
+    /// Print JSON instead of the table
+    #[arg(long)]
+    pub json: bool,
+
+    /// Folder for the files [default: as for the table]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub scratch: Option<PathBuf>,
+}
+
 /// Runs an experiment, and says what went wrong.
 pub fn run(arguments: LabArguments) -> ExitCode {
     let done = match arguments.experiment {
         Experiment::Table(arguments) => run_table(&arguments),
         Experiment::Classic(arguments) => run_classic(&arguments),
+        Experiment::Cache(arguments) => run_cache(&arguments),
         Experiment::Subject => subject::run().map_err(|error| error.to_string()),
     };
     match done {
@@ -147,6 +189,33 @@ fn run_classic(arguments: &ClassicArguments) -> Result<(), String> {
         written.map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     show(&lines, arguments.json, |lines| report::classic::text(lines))
+}
+
+fn run_cache(arguments: &CacheArguments) -> Result<(), String> {
+    let &CacheArguments { memory, hot, rate, .. } = arguments;
+    let cold = arguments.cold.unwrap_or(if arguments.quick { 768 } else { 3072 });
+    for (option, mib) in [("--memory", memory), ("--hot", hot), ("--cold", cold)] {
+        if !(1..=1 << 20).contains(&mib) {
+            return Err(format!("{option} {mib}: must be from 1 MiB to 1 TiB"));
+        }
+    }
+    if hot >= memory {
+        return Err(format!("--hot {hot}: it would not fit into --memory {memory}"));
+    }
+    if !(1..=100_000).contains(&rate) {
+        return Err(format!("--rate {rate}: must be from 1 to 100000"));
+    }
+    let (program, scratch) = (program()?, arguments.scratch.clone().unwrap_or_else(scratch));
+    let [memory, hot, cold] = [memory, hot, cold].map(|mib| mib << 20);
+    let plan = cache::Plan { program, scratch, memory, hot, cold, rate };
+    let experiment = cache::measure(&plan, progress);
+    end_of_progress();
+    let experiment = experiment.map_err(|error| format!("{}: {error}", plan.scratch.display()))?;
+    if let Some(folder) = &arguments.out {
+        let written = report::cache::write(&experiment, folder);
+        written.map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    show(&experiment, arguments.json, report::cache::text)
 }
 
 fn check(rounds: usize) -> Result<usize, String> {

@@ -15,15 +15,18 @@
 //! | [`course`] | one transfer, with all who take part in it |
 //! | [`table`] | the articles' table, measured |
 //! | [`classic`] | the table of 2008 that is quoted everywhere, on this machine |
+//! | [`cache`], [`group`] | what a cold file does to a hot set, in little memory |
 //! | [`report`] | what is shown of it, and written |
 //! | [`cli`] | `sendrail lab` as it is typed |
 
 #![forbid(unsafe_code)]
 
 pub mod article;
+pub mod cache;
 pub mod classic;
 pub mod cli;
 pub mod course;
+pub mod group;
 pub mod probe;
 pub mod receiver;
 pub mod report;

@@ -1,5 +1,6 @@
 //! What is shown of a table, and written: for a terminal, as a page, as Markdown, as CSV and as JSON.
 
+pub mod cache;
 pub mod classic;
 pub mod html;
 
@@ -10,6 +11,9 @@ use crate::{
 };
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use std::{fs, io, path::Path};
+
+/// Of every page.
+const STYLE: &str = include_str!("report/style.css");
 
 const HEADER: [&str; 14] = [
     "way",
@@ -131,7 +135,7 @@ fn notes(table: &Table) -> String {
 /// They cannot be written.
 pub fn write(table: &Table, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    fs::write(folder.join("table.html"), html::html(table))?;
+    fs::write(folder.join("table.html"), html::page(table))?;
     fs::write(folder.join("table.md"), markdown(table))?;
     fs::write(folder.join("table.json"), serde_json::to_string_pretty(table)? + "\n")?;
     let mut csv = csv::Writer::from_path(folder.join("table.csv"))?;

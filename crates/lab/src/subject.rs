@@ -198,31 +198,13 @@ fn send(task: &Task, socket: &Socket) -> Result<Done, Box<dyn Error>> {
         Way::ReadWrite { buffer } => vec![0; buffer],
         _ => Vec::new(),
     };
-    let read_length = match task.way {
-        Way::ReadZerocopy { buffer } => Some(buffer),
-        _ => None,
-    };
     let before = Usage::now();
     let started = nanoseconds(clock_gettime(ClockId::Monotonic));
     mark(BEGIN);
-    let sent = match (task.way.method(), read_length) {
-        (None, Some(length)) => read_and_pass(&file, task.len, socket, length),
-        (None, None) => read_and_write(&file, task.len, socket, &mut buffer),
-        (Some(method), _) => {
-            let mut chain = Chain::new();
-            chain.push_file(FileRange::new(file, 0, task.len));
-            let options = Options {
-                method: Some(method),
-                drop_behind: DropBehind::Off, // as the articles have it
-                ..Options::default()
-            };
-            let sent = blocking::send(socket, chain, options);
-            sent.map_err(Into::into).map(|receipt| Own {
-                calls: receipt.system_calls,
-                copied: receipt.copied,
-                methods: receipt.methods.to_string(),
-            })
-        }
+    let sent = match task.way {
+        Way::ReadWrite { .. } => read_and_write(&file, task.len, socket, &mut buffer),
+        Way::ReadZerocopy { buffer } => read_and_pass(&file, task.len, socket, buffer),
+        way => by_the_engine(way, file, task.len, socket),
     };
     mark(END);
     let ended = nanoseconds(clock_gettime(ClockId::Monotonic));
@@ -238,6 +220,27 @@ fn send(task: &Task, socket: &Socket) -> Result<Done, Box<dyn Error>> {
         copied: own.copied,
         methods: own.methods,
         error: None,
+    })
+}
+
+fn by_the_engine(
+    way: Way,
+    file: Arc<File>,
+    len: u64,
+    socket: &Socket,
+) -> Result<Own, Box<dyn Error>> {
+    let mut chain = Chain::new();
+    chain.push_file(FileRange::new(file, 0, len));
+    let drop_behind = match way {
+        Way::Sendrail => DropBehind::On,
+        _ => DropBehind::Off, // as the articles have it
+    };
+    let options = Options { method: way.method(), drop_behind, ..Options::default() };
+    let receipt = blocking::send(socket, chain, options)?;
+    Ok(Own {
+        calls: receipt.system_calls,
+        copied: receipt.copied,
+        methods: receipt.methods.to_string(),
     })
 }
 

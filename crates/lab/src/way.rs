@@ -29,11 +29,13 @@ pub enum Way {
     Uncached,
     /// O_DIRECT by `io_uring(7)`, and `send(2)`.
     Direct,
+    /// As Sendrail does it when nobody says how: it looks, it chooses, and it gives back what it brought in.
+    Sendrail,
 }
 
 impl Way {
     /// The rows of the table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ReadWrite { buffer: 4 << 10 },
         Self::ReadWrite { buffer: 64 << 10 },
         Self::ReadWrite { buffer: 1 << 20 },
@@ -43,12 +45,13 @@ impl Way {
         Self::ReadZerocopy { buffer: 256 << 10 },
         Self::Uncached,
         Self::Direct,
+        Self::Sendrail,
     ];
 
-    /// The engine's method that does it. `None` for loops of the lab's own.
+    /// The engine's method that does it. `None` for loops of the lab's own, and where the engine chooses.
     pub fn method(self) -> Option<Method> {
         match self {
-            Self::ReadWrite { .. } | Self::ReadZerocopy { .. } => None,
+            Self::ReadWrite { .. } | Self::ReadZerocopy { .. } | Self::Sendrail => None,
             Self::MmapWrite => Some(Method::Mapped),
             Self::Sendfile => Some(Method::Sendfile),
             Self::Splice => Some(Method::Splice),
@@ -73,6 +76,7 @@ impl fmt::Display for Way {
             Self::Splice => f.write_str("splice"),
             Self::Uncached => f.write_str("uncached"),
             Self::Direct => f.write_str("direct"),
+            Self::Sendrail => f.write_str("sendrail"),
         }
     }
 }

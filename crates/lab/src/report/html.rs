@@ -1,84 +1,80 @@
 //! The report as one page: the table, what the time is, and the way of a byte for each way of sending,
 //! with what was measured on its arrows. No script, and nothing from elsewhere.
 
-use super::{HEADER, cells, notes};
+use super::{HEADER, STYLE, cells, notes};
 use crate::{
     article::{asserted, remark},
     table::{Row, Table},
     way::Way,
 };
-use std::fmt::Write;
-
-const STYLE: &str = include_str!("style.css");
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The page.
-pub fn html(table: &Table) -> String {
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>The articles' table, measured</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <h1>The articles’ table, measured</h1>\n"
-    );
-    for paragraph in notes(table).split("\n\n").next().unwrap_or_default().lines() {
-        let class = if paragraph.starts_with("Note:") { " class=\"note\"" } else { "" };
-        page.push_str(&["<p", class, ">", &escaped(paragraph), "</p>\n"].concat());
-    }
-    page += "<h2>The table</h2>\n";
-    page += &drawn_table(table);
-    page += "<h2>Processor time</h2>\n<p>Of the sender, in seconds per GiB; hot and, below it, cold.</p>\n";
-    page += &bars(table);
-    page += "<h2>The way of a byte</h2>\n<p>What is filled was copied by the processor, what is dashed was not. \
-             The numbers are bytes copied per byte sent, in this run.</p>\n<div class=\"ways\">\n";
-    for row in table.rows.iter().filter(|row| !row.cold) {
-        page += &path_of_a_byte(row);
-    }
-    page + "</div>\n</body>\n</html>\n"
+pub fn page(table: &Table) -> String {
+    let notes = notes(table);
+    let about = notes.split("\n\n").next().unwrap_or_default();
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "The articles’ table, measured" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "The articles’ table, measured" }
+                @for line in about.lines() { p class=[line.starts_with("Note:").then_some("note")] { (line) } }
+                h2 { "The table" }
+                (drawn_table(table))
+                h2 { "Processor time" }
+                p { "Of the sender, in seconds per GiB; hot and, below it, cold." }
+                (bars(table))
+                h2 { "The way of a byte" }
+                p { "A thick line is a copy by the processor, a dashed one is none. The numbers are bytes copied per byte sent, in this run." }
+                div class="ways" { @for row in table.rows.iter().filter(|row| !row.cold) { (path_of_a_byte(row)) } }
+            }
+        }
+    };
+    page.into_string()
 }
 
-fn drawn_table(table: &Table) -> String {
-    let mut out = "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>".to_owned();
-    for name in HEADER {
-        out.push_str(&["<th scope=\"col\">", &escaped(name), "</th>"].concat());
-    }
-    out += "</tr></thead>\n<tbody>\n";
-    for row in &table.rows {
-        out += "<tr>";
-        for (at, cell) in cells(row).iter().enumerate() {
-            let (open, close) =
-                if at == 0 { ("<th scope=\"row\">", "</th>") } else { ("<td>", "</td>") };
-            out.push_str(&[open, &escaped(cell), close].concat());
+fn drawn_table(table: &Table) -> Markup {
+    html! {
+        div class="scroll" tabindex="0" {
+            table {
+                thead { tr { @for name in HEADER { th scope="col" { (name) } } } }
+                tbody {
+                    @for row in &table.rows {
+                        tr {
+                            @for (at, cell) in cells(row).iter().enumerate() {
+                                @if at == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
+                            }
+                        }
+                    }
+                }
+            }
         }
-        out += "</tr>\n";
     }
-    out + "</tbody>\n</table></div>\n"
 }
 
 /// A bar for each row, hot and cold of one way together.
-fn bars(table: &Table) -> String {
+fn bars(table: &Table) -> Markup {
     const STEP: usize = 22;
     let most = table.rows.iter().map(|row| row.figures.cpu).fold(f64::MIN_POSITIVE, f64::max);
     let height = table.rows.len() * STEP + 4;
-    let mut out = format!(
-        "<svg class=\"bars\" viewBox=\"0 0 640 {height}\" role=\"img\" \
-         aria-label=\"Processor time of each way\">\n"
-    );
-    for (at, row) in table.rows.iter().enumerate() {
-        let (y, width) = (at * STEP + 3, 360.0 * row.figures.cpu / most);
-        let class = if row.cold { "cold" } else { "hot" };
-        let name = if row.cold { String::new() } else { row.way.to_string() };
-        let _ = writeln!(
-            out,
-            "<text x=\"150\" y=\"{}\" text-anchor=\"end\">{name}</text>\
-             <rect class=\"{class}\" x=\"160\" y=\"{y}\" width=\"{width:.1}\" height=\"16\"/>\
-             <text x=\"{:.1}\" y=\"{}\">{:.3} {class}</text>",
-            y + 13,
-            168.0 + width,
-            y + 13,
-            row.figures.cpu,
-        );
+    html! {
+        svg class="bars" viewBox=(format!("0 0 640 {height}")) role="img" aria-label="Processor time of each way" {
+            @for (at, row) in table.rows.iter().enumerate() {
+                @let (y, width) = (at * STEP + 3, 360.0 * row.figures.cpu / most);
+                @let state = if row.cold { "cold" } else { "hot" };
+                @if !row.cold { text x="170" y=(y + 13) text-anchor="end" { (row.way.to_string()) } }
+                rect class=(state) x="180" y=(y) width=(format!("{width:.1}")) height="16" {}
+                text x=(format!("{:.1}", 188.0 + width)) y=(y + 13) { (format!("{:.3} {state}", row.figures.cpu)) }
+            }
+        }
     }
-    out + "</svg>\n"
 }
 
 /// Where a box of the drawing stands.
@@ -144,7 +140,7 @@ fn steps(row: &Row) -> Vec<(Place, Place, Step)> {
             (Cache, Process, Step::Reference("mapped")),
             (Process, Socket, sent),
         ],
-        Way::Sendfile | Way::Splice => {
+        Way::Sendfile | Way::Splice | Way::Sendrail => {
             let passed = match figures.sent {
                 Some(copied) if copied > 0.02 => sent,
                 _ => Step::Reference("pages passed on"),
@@ -157,47 +153,37 @@ fn steps(row: &Row) -> Vec<(Place, Place, Step)> {
     steps
 }
 
-fn path_of_a_byte(row: &Row) -> String {
-    let mut out = format!("<figure>\n<figcaption><strong>{}</strong> ", row.way);
-    if let Some(asserted) = asserted(row.way) {
-        let copies =
-            row.figures.copies.map_or_else(|| "?".to_owned(), |copies| format!("{copies:.2}"));
-        let _ = write!(
-            out,
-            "asserted: {} copies by the processor, {} switches; measured: {copies} copies. ",
-            asserted.cpu_copies, asserted.switches
-        );
-    }
+fn path_of_a_byte(row: &Row) -> Markup {
+    let copies = row.figures.copies.map_or_else(|| "?".to_owned(), |copies| format!("{copies:.2}"));
     let switches = row.figures.switches.map_or_else(
         || format!("{:.2} calls a MiB", row.figures.calls),
         |switches| format!("{switches:.1} switches a MiB"),
     );
-    let _ = writeln!(out, "{switches}. {}.</figcaption>", escaped(&capital(remark(row.way))));
-    let _ = writeln!(
-        out,
-        "<svg viewBox=\"0 0 640 180\" role=\"img\" aria-label=\"The way of a byte by {}\">\n\
-         <line class=\"border\" x1=\"0\" y1=\"82\" x2=\"640\" y2=\"82\"/>\
-         <text class=\"lane\" x=\"4\" y=\"74\">user</text><text class=\"lane\" x=\"4\" y=\"98\">kernel</text>",
-        row.way
-    );
-    for (from, to, step) in steps(row) {
-        out += &arrow(from.at(), to.at(), step);
+    html! {
+        figure {
+            figcaption {
+                strong { (row.way.to_string()) }
+                @if let Some(asserted) = asserted(row.way) {
+                    "Asserted: " (asserted.cpu_copies) " copies by the processor, " (asserted.switches) " switches; measured: " (copies) " copies. "
+                }
+                (switches) ". " (capital(remark(row.way))) "."
+            }
+            svg viewBox="0 0 640 180" role="img" aria-label=(format!("The way of a byte by {}", row.way)) {
+                line class="border" x1="0" y1="82" x2="640" y2="82" {}
+                text class="lane" x="4" y="74" { "user" }
+                text class="lane" x="4" y="98" { "kernel" }
+                @for (from, to, step) in steps(row) { (arrow(from.at(), to.at(), step)) }
+                @for place in Place::ALL {
+                    @let (x, y) = place.at();
+                    rect class="box" x=(x - 42.0) y=(y - 15.0) width="84" height="30" rx="4" {}
+                    text x=(x) y=(y + 5.0) text-anchor="middle" { (place.name()) }
+                }
+            }
+        }
     }
-    for place in Place::ALL {
-        let ((x, y), name) = (place.at(), place.name());
-        let _ = writeln!(
-            out,
-            "<rect class=\"box\" x=\"{}\" y=\"{}\" width=\"84\" height=\"30\" rx=\"4\"/>\
-             <text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{name}</text>",
-            x - 42.0,
-            y - 15.0,
-            y + 5.0
-        );
-    }
-    out + "</svg>\n</figure>\n"
 }
 
-fn arrow((x1, y1): (f64, f64), (x2, y2): (f64, f64), step: Step) -> String {
+fn arrow((x1, y1): (f64, f64), (x2, y2): (f64, f64), step: Step) -> Markup {
     let (class, label) = match step {
         Step::Dma => ("dma", "DMA".to_owned()),
         Step::Cpu(Some(times)) => ("cpu", format!("copied {times:.2}")),
@@ -205,27 +191,21 @@ fn arrow((x1, y1): (f64, f64), (x2, y2): (f64, f64), step: Step) -> String {
         Step::Reference(how) => ("reference", how.to_owned()),
     };
     let (x, y) = (f64::midpoint(x1, x2), f64::midpoint(y1, y2));
-    // Beside what goes up or down, above what goes along.
+    // Beside what goes up or down, below what goes along.
     let (dx, dy, anchor) = match (y2 - y1).partial_cmp(&0.0) {
         Some(std::cmp::Ordering::Less) => (-10.0, -2.0, "end"),
         Some(std::cmp::Ordering::Greater) => (10.0, -2.0, "start"),
         _ => (0.0, 34.0, "middle"),
     };
-    format!(
-        "<line class=\"{class}\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>\
-         <text class=\"{class}\" x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\">{label}</text>\n",
-        x + dx,
-        y + dy
-    )
+    html! {
+        line class=(class) x1=(x1) y1=(y1) x2=(x2) y2=(y2) {}
+        text class=(class) x=(x + dx) y=(y + dy) text-anchor=(anchor) { (label) }
+    }
 }
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -259,8 +239,8 @@ mod tests {
 
     #[test]
     fn it_is_whole_and_of_one_piece() {
-        let page = html(&table());
-        assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+        let page = page(&table());
+        assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
         for from_elsewhere in ["http:", "https:", "<script", "@import", "url("] {
             assert!(!page.contains(from_elsewhere), "{from_elsewhere}");
         }
@@ -275,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_arrows_say_what_was_measured() {
-        let page = html(&table());
+        let page = page(&table());
         let figure = |way: &str| {
             let at = page.find(&format!("<strong>{way}</strong>")).expect("a figure");
             page[at..].split("</figure>").next().expect("its end").to_owned()
