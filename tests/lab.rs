@@ -29,6 +29,8 @@ fn each_way_copies_as_often_as_is_known_of_it() {
         let expected = match way.as_str() {
             None if way.get("read-zerocopy").is_some() => 1.0,
             Some("mmap-write") => 1.0,
+            // A device that does not gather is given packets in one piece.
+            Some("sendfile" | "splice") if row["link"] == "not-gathering" => 1.0,
             Some("sendfile" | "splice" | "sendrail") => 0.0,
             // What it copies is told by its own tests: where it is refused it is copied like read+write.
             Some("uncached" | "direct") => continue,
@@ -38,6 +40,9 @@ fn each_way_copies_as_often_as_is_known_of_it() {
         seen += 1;
     }
     assert!(seen >= 7, "{table}");
+    if !table["rows"].as_array().unwrap().iter().any(|row| row["link"] == "not-gathering") {
+        eprintln!("skipped in part: no pair of devices: {}", table["warnings"]);
+    }
     for sample in table["samples"].as_array().unwrap() {
         let counts = &sample["counts"];
         let sent: u64 = ["sent_copied", "sent_user", "sent_cache", "sent_other"]

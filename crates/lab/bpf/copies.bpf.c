@@ -67,7 +67,9 @@ struct sk_buff {
 	u32 len;
 	u32 data_len;
 	u32 end;
+	u16 transport_header;
 	u8 *head;
+	u8 *data;
 };
 
 struct skb_shared_info {
@@ -290,7 +292,17 @@ int transmitting(u64 *args)
 {
 	struct sk_buff *packet = (void *)args[0];
 	struct sock *socket = packet->sk;
-	if (!socket || socket->__sk_common.skc_num != setting(PORT) || !packet->data_len)
+	if (!socket || socket->__sk_common.skc_num != setting(PORT))
+		return 0;
+	// What is in the packet itself, behind its headers, was copied there: all of it, for a device that does
+	// not gather.
+	u8 *transport = packet->head + packet->transport_header;
+	u8 words = 0; // the upper half: how many words the TCP header has
+	bpf_probe_read_kernel(&words, sizeof(words), transport + 12);
+	s64 behind = packet->data + (packet->len - packet->data_len) - (transport + (words >> 4) * 4);
+	if (behind > 0)
+		add(SENT_COPIED, behind);
+	if (behind <= 0 && !packet->data_len)
 		return 0;
 	add(PACKETS, 1);
 	struct skb_shared_info *shared = (void *)(packet->head + packet->end);

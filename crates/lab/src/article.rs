@@ -1,6 +1,6 @@
 //! What the articles on zero copy assert of each way of sending a file.
 
-use crate::way::Way;
+use crate::{link::Link, way::Way};
 
 /// The usual table: for one pass of the bytes from the disk to the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,12 +14,12 @@ pub struct Asserted {
 }
 
 /// What is asserted of a way, if anything is.
-pub fn asserted(way: Way) -> Option<Asserted> {
+pub fn asserted(way: Way, link: Link) -> Option<Asserted> {
     let row = |switches, cpu_copies| Some(Asserted { switches, cpu_copies, dma_copies: 2 });
     match way {
+        Way::Sendfile | Way::Splice if link == Link::NotGathering => row(2, 1),
         Way::ReadWrite { .. } => row(4, 2),
         Way::MmapWrite => row(4, 1),
-        // With scatter-gather. Without it, which is older than the articles, one more copy.
         Way::Sendfile | Way::Splice => row(2, 0),
         Way::ReadZerocopy { .. } | Way::Uncached | Way::Direct | Way::Sendrail => None,
     }
@@ -60,11 +60,15 @@ mod tests {
 
     #[test]
     fn the_classical_rows_are_there() {
-        let copies = |way| asserted(way).map(|row| (row.switches, row.cpu_copies, row.dma_copies));
+        let copies = |way| {
+            asserted(way, Link::Loopback).map(|row| (row.switches, row.cpu_copies, row.dma_copies))
+        };
         assert_eq!(copies(Way::ReadWrite { buffer: 65_536 }), Some((4, 2, 2)));
         assert_eq!(copies(Way::MmapWrite), Some((4, 1, 2)));
         assert_eq!(copies(Way::Sendfile), Some((2, 0, 2)));
         assert_eq!(copies(Way::Direct), None);
+        let without = asserted(Way::Sendfile, Link::NotGathering).map(|row| row.cpu_copies);
+        assert_eq!(without, Some(1));
         for way in Way::ALL {
             assert!(!remark(way).is_empty());
         }

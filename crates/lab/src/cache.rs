@@ -122,7 +122,7 @@ pub fn measure(plan: &Plan, mut progress: impl FnMut(&str)) -> io::Result<Experi
             let reading =
                 scope.spawn(|| read_hot(hot.as_file(), plan, &|_| ended.load(Ordering::Relaxed)));
             let looking = scope.spawn(|| look(hot.as_file(), &ended));
-            let sent = transfer(&mut subject, None, (way, cold.path(), plan.cold), None);
+            let sent = transfer(&mut subject, None, (way, cold.path(), plan.cold), None, None);
             ended.store(true, Ordering::Relaxed);
             let bug = || io::Error::other("a bug");
             let latency = reading.join().map_err(|_| bug())??;

@@ -96,7 +96,8 @@ pub fn measure(plan: &Plan, mut progress: impl FnMut(&str)) -> io::Result<Vec<Li
                 // Hot, as in the article: who reads it first would pay for all.
                 io::copy(&mut File::open(file.path())?, &mut io::sink())?;
                 let checks = (round == 0).then_some(file.as_file());
-                let (done, _) = transfer(&mut subject, None, (*way, file.path(), len), checks)?;
+                let (done, _) =
+                    transfer(&mut subject, None, (*way, file.path(), len), checks, None)?;
                 if round > 0 {
                     let milliseconds = |time: u64| time as f64 / 1e6;
                     times

@@ -1,6 +1,7 @@
 //! One transfer: the subject sends, this process receives, the probe watches; and the file it is of.
 
 use crate::{
+    link::Pair,
     probe::{Counts, Probe},
     receiver::Receiver,
     subject::{Done, Subject, Task},
@@ -13,15 +14,18 @@ use sendrail_sys::{
 use std::{
     fs::File,
     io::{self, Write},
+    net::Ipv4Addr,
     os::fd::AsFd,
     path::Path,
+    sync::mpsc::channel,
     thread,
 };
 
 /// What is told of a transfer, and what was seen of it.
 pub type Seen = (Done, Option<Counts>);
 
-/// Has `subject` send `len` bytes of a file, and takes them. With `checks`, holds them against that file.
+/// Has `subject` send `len` bytes of a file, and takes them: over loopback, or at the other end of a pair of
+/// devices. With `checks`, holds them against that file.
 ///
 /// # Errors
 ///
@@ -31,11 +35,21 @@ pub fn transfer(
     probe: Option<&mut Probe>,
     (way, file, len): (Way, &Path, u64),
     checks: Option<&File>,
+    over: Option<&Pair>,
 ) -> io::Result<Seen> {
-    let receiver = Receiver::listen()?;
-    let task = Task { way, file: file.to_owned(), len, address: receiver.address() };
     thread::scope(|scope| {
-        let receiving = scope.spawn(|| receiver.receive(checks));
+        let (tell, told) = channel();
+        let receiving = scope.spawn(move || {
+            let address = over.map_or(Ok(Ipv4Addr::LOCALHOST.into()), Pair::enter)?;
+            let receiver = Receiver::listen(address)?;
+            let _ = tell.send(receiver.address());
+            receiver.receive(checks)
+        });
+        let Ok(address) = told.recv() else {
+            let ended = receiving.join().unwrap_or_else(|_| Err(io::Error::other("a bug")));
+            return Err(ended.err().unwrap_or_else(|| io::Error::other("nobody listens")));
+        };
+        let task = Task { way, file: file.to_owned(), len, address };
         let port = subject.prepare(&task)?;
         let watched = probe
             .map(|probe| probe.watch(subject.process(), std::process::id(), port).map(|()| probe));

@@ -12,6 +12,7 @@
 //! | [`receiver`] | the other end of its socket |
 //! | [`probe`] | what the kernel sees |
 //! | [`sample`] | what one transfer came to, from all who saw it |
+//! | [`link`] | what the bytes go over |
 //! | [`course`] | one transfer, with all who take part in it |
 //! | [`table`] | the articles' table, measured |
 //! | [`classic`] | the table of 2008 that is quoted everywhere, on this machine |
@@ -27,6 +28,7 @@ pub mod classic;
 pub mod cli;
 pub mod course;
 pub mod group;
+pub mod link;
 pub mod probe;
 pub mod receiver;
 pub mod report;

@@ -5,14 +5,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     fs::File,
     io::{self, Read},
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     os::unix::fs::FileExt,
 };
 
 /// What is read at once, in bytes.
 const BUFFER: usize = 256 << 10;
 
-/// A listening socket on loopback.
+/// A listening socket.
 #[derive(Debug)]
 pub struct Receiver {
     socket: Socket,
@@ -20,15 +20,19 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// On a free port.
+    /// On a free port of this address.
     ///
     /// # Errors
     ///
     /// No port can be listened on.
-    pub fn listen() -> io::Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    pub fn listen(address: IpAddr) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address((address, 0).into()),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         let _ = socket.set_tcp_congestion(CONGESTION);
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        socket.bind(&SocketAddr::from((address, 0)).into())?;
         socket.listen(1)?;
         let address = socket.local_addr()?.as_socket();
         let address = address.ok_or_else(|| io::Error::other("listening without an address"))?;
@@ -69,14 +73,18 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{io::Write, net::TcpStream, thread};
+    use std::{
+        io::Write,
+        net::{Ipv4Addr, TcpStream},
+        thread,
+    };
 
     #[test]
     fn other_bytes_are_noticed() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&vec![1; 100_000]).unwrap();
         for (byte, same) in [(1, true), (2, false)] {
-            let receiver = Receiver::listen().unwrap();
+            let receiver = Receiver::listen(Ipv4Addr::LOCALHOST.into()).unwrap();
             let address = receiver.address();
             let sending = thread::spawn(move || {
                 let _ = TcpStream::connect(address).unwrap().write_all(&vec![byte; 100_000]);

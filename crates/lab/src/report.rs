@@ -6,6 +6,7 @@ pub mod html;
 
 use crate::{
     article::{asserted, remark},
+    link::Link,
     table::{Row, Table},
     way::Way,
 };
@@ -40,7 +41,7 @@ fn cells(row: &Row) -> [String; 14] {
     let or_dash = |value: Option<f64>, decimals: usize| {
         value.map_or_else(|| "?".to_owned(), |value| format!("{value:.decimals$}"))
     };
-    let assertion = asserted(row.way).map(|asserted| f64::from(asserted.cpu_copies));
+    let assertion = asserted(row.way, row.link).map(|asserted| f64::from(asserted.cpu_copies));
     let verdict = match (assertion, figures.copies) {
         (Some(asserted), Some(copies)) if (asserted - copies).abs() < CLOSE + 1e-9 => {
             format!("{asserted} ✓")
@@ -51,7 +52,11 @@ fn cells(row: &Row) -> [String; 14] {
     };
     [
         row.way.to_string(),
-        if row.cold { "cold" } else { "hot" }.to_owned(),
+        match (row.link, row.cold) {
+            (Link::Loopback, false) => "hot".to_owned(),
+            (Link::Loopback, true) => "cold".to_owned(),
+            (link, _) => format!("hot, {link}"),
+        },
         or_dash(figures.copies, 2),
         verdict,
         or_dash(figures.read, 2),
@@ -95,7 +100,7 @@ pub fn markdown(table: &Table) -> String {
 
 fn notes(table: &Table) -> String {
     let mut out = format!(
-        "{} MiB over loopback, medians of {} rounds. Copies, received and disk are bytes per byte sent.\n",
+        "{} MiB, over loopback where nothing else is said, medians of {} rounds. Copies, received and disk are bytes per byte sent.\n",
         table.len >> 20,
         table.rounds
     );
@@ -112,6 +117,10 @@ fn notes(table: &Table) -> String {
     }
     for warning in &table.warnings {
         out.push_str(&["Note: ", warning, "\n"].concat());
+    }
+    if table.rows.iter().any(|row| row.link == Link::NotGathering) {
+        out += "Without scatter-gather each packet is put together in one piece: of pages that were passed on that is the \
+                one copy; of bytes that had been copied before it is another, which nobody sees here.\n";
     }
     out.push('\n');
     let mut remarks: Vec<String> = Vec::new();
@@ -153,7 +162,7 @@ mod tests {
 
     fn table(copies: Option<f64>) -> Table {
         let figures = Figures { copies, ..Figures::default() };
-        let row = |way| Row { way, cold: false, figures };
+        let row = |way| Row { way, link: Link::Loopback, cold: false, figures };
         Table {
             len: 64 << 20,
             rounds: 3,

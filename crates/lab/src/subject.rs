@@ -92,7 +92,15 @@ impl Subject {
     ///
     /// It cannot be started.
     pub fn start(program: &Path) -> io::Result<Self> {
-        let mut command = Command::new(program);
+        Self::start_by(Command::new(program))
+    }
+
+    /// The same by a command that becomes the program, or is it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub fn start_by(mut command: Command) -> io::Result<Self> {
         command.args(["lab", "subject"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let (orders, answers) = (child.stdin.take(), child.stdout.take());

@@ -2,13 +2,18 @@
 
 use crate::{
     course::{evict, make_file, transfer},
+    link::{Link, Pair},
     probe::Probe,
     sample::{Figures, Sample, median},
     subject::Subject,
     way::Way,
 };
 use serde::Serialize;
-use std::{fs::File, io, path::PathBuf};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
 /// What is to be measured.
 #[derive(Debug, Clone)]
@@ -45,6 +50,8 @@ pub struct Table {
 pub struct Row {
     /// The way.
     pub way: Way,
+    /// What over.
+    pub link: Link,
     /// Whether the file had to come from the disk.
     pub cold: bool,
     /// The medians.
@@ -90,12 +97,17 @@ pub fn measure(plan: &Plan, mut progress: impl FnMut(&str)) -> io::Result<Table>
                 }
                 let task = (way, file.path(), plan.len);
                 let checks = (round == 0).then_some(file.as_file());
-                let (done, counts) = transfer(&mut subject, probe.as_mut(), task, checks)?;
+                let (done, counts) = transfer(&mut subject, probe.as_mut(), task, checks, None)?;
                 if round > 0 {
-                    samples.push(Sample { way, cold, len: plan.len, done, counts });
+                    let (len, link) = (plan.len, Link::Loopback);
+                    samples.push(Sample { way, link, cold, len, done, counts });
                 }
             }
         }
+    }
+    match over_devices(plan, file.path(), probe.as_mut(), &mut progress) {
+        Ok(more) => samples.extend(more),
+        Err(error) => warnings.push(format!("Nothing was sent over other devices: {error}.")),
     }
     for sample in &samples {
         for disagreement in sample.disagreements() {
@@ -105,13 +117,55 @@ pub fn measure(plan: &Plan, mut progress: impl FnMut(&str)) -> io::Result<Table>
             }
         }
     }
-    let rows = Way::ALL.iter().flat_map(|&way| states.iter().map(move |&cold| (way, cold)));
+    let on_loopback = Way::ALL
+        .iter()
+        .flat_map(|&way| states.iter().map(move |&cold| (way, Link::Loopback, cold)));
+    let over_devices = [Link::Gathering, Link::NotGathering]
+        .iter()
+        .flat_map(|&link| OVER_DEVICES.iter().map(move |&way| (way, link, false)))
+        .filter(|&(_, link, _)| samples.iter().any(|sample| sample.link == link));
+    let rows = on_loopback.chain(over_devices);
     let rows = rows
-        .map(|(way, cold)| {
-            let of_this = samples.iter().filter(|sample| (sample.way, sample.cold) == (way, cold));
+        .map(|(way, link, cold)| {
+            let of_this = samples
+                .iter()
+                .filter(|sample| (sample.way, sample.link, sample.cold) == (way, link, cold));
             let figures: Vec<Figures> = of_this.map(Sample::figures).collect();
-            Row { way, cold, figures: median(&figures) }
+            Row { way, link, cold, figures: median(&figures) }
         })
         .collect();
     Ok(Table { len: plan.len, rounds: plan.rounds, blind, rows, warnings, samples })
+}
+
+/// What is sent over devices that gather, and that do not.
+const OVER_DEVICES: [Way; 3] = [Way::ReadWrite { buffer: 64 << 10 }, Way::Sendfile, Way::Splice];
+
+/// Hot, between two namespaces: what the articles mean by sendfile with and without scatter-gather.
+fn over_devices(
+    plan: &Plan,
+    file: &Path,
+    mut probe: Option<&mut Probe>,
+    progress: &mut dyn FnMut(&str),
+) -> io::Result<Vec<Sample>> {
+    let pair = Pair::make()?;
+    let mut subject = Subject::start_by(pair.command(&plan.program))?;
+    let mut samples = Vec::new();
+    for round in 0..=plan.rounds {
+        for link in [Link::Gathering, Link::NotGathering] {
+            pair.gather(link == Link::Gathering)?;
+            for way in OVER_DEVICES {
+                progress(&format!("{way}, {link}: round {round} of {}", plan.rounds));
+                io::copy(&mut File::open(file)?, &mut io::sink())?;
+                let original = File::open(file)?;
+                let checks = (round == 0).then_some(&original);
+                let task = (way, file, plan.len);
+                let (done, counts) =
+                    transfer(&mut subject, probe.as_deref_mut(), task, checks, Some(&pair))?;
+                if round > 0 {
+                    samples.push(Sample { way, link, cold: false, len: plan.len, done, counts });
+                }
+            }
+        }
+    }
+    Ok(samples)
 }

@@ -25,8 +25,8 @@ fn cells(experiment: &Experiment, course: &Course) -> [String; 8] {
 
 fn notes(experiment: &Experiment) -> Vec<String> {
     let memory = experiment.memory.map_or_else(
-        || "without a limit on memory".to_owned(),
-        |bytes| format!("in {} MiB of memory", bytes >> 20),
+        || "Without a limit on memory".to_owned(),
+        |bytes| format!("In {} MiB of memory", bytes >> 20),
     );
     let mut notes = vec![format!(
         "{memory}: a hot set of {} MiB, read {} times a second, 64 KiB each, and a cold file of {} MiB that is \

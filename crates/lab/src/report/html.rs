@@ -4,6 +4,7 @@
 use super::{HEADER, STYLE, cells, notes};
 use crate::{
     article::{asserted, remark},
+    link::Link,
     table::{Row, Table},
     way::Way,
 };
@@ -33,7 +34,7 @@ pub fn page(table: &Table) -> String {
                 (bars(table))
                 h2 { "The way of a byte" }
                 p { "A thick line is a copy by the processor, a dashed one is none. The numbers are bytes copied per byte sent, in this run." }
-                div class="ways" { @for row in table.rows.iter().filter(|row| !row.cold) { (path_of_a_byte(row)) } }
+                div class="ways" { @for row in table.rows.iter().filter(|row| !row.cold && row.link == Link::Loopback) { (path_of_a_byte(row)) } }
             }
         }
     };
@@ -62,16 +63,17 @@ fn drawn_table(table: &Table) -> Markup {
 /// A bar for each row, hot and cold of one way together.
 fn bars(table: &Table) -> Markup {
     const STEP: usize = 22;
-    let most = table.rows.iter().map(|row| row.figures.cpu).fold(f64::MIN_POSITIVE, f64::max);
-    let height = table.rows.len() * STEP + 4;
+    let rows: Vec<&Row> = table.rows.iter().filter(|row| row.link == Link::Loopback).collect();
+    let most = rows.iter().map(|row| row.figures.cpu).fold(f64::MIN_POSITIVE, f64::max);
+    let height = rows.len() * STEP + 4;
     html! {
         svg class="bars" viewBox=(format!("0 0 640 {height}")) role="img" aria-label="Processor time of each way" {
-            @for (at, row) in table.rows.iter().enumerate() {
-                @let (y, width) = (at * STEP + 3, 360.0 * row.figures.cpu / most);
+            @for (at, row) in rows.iter().enumerate() {
+                @let (y, width) = (at * STEP + 3, 340.0 * row.figures.cpu / most);
                 @let state = if row.cold { "cold" } else { "hot" };
-                @if !row.cold { text x="170" y=(y + 13) text-anchor="end" { (row.way.to_string()) } }
-                rect class=(state) x="180" y=(y) width=(format!("{width:.1}")) height="16" {}
-                text x=(format!("{:.1}", 188.0 + width)) y=(y + 13) { (format!("{:.3} {state}", row.figures.cpu)) }
+                @if !row.cold { text x="200" y=(y + 13) text-anchor="end" { (row.way.to_string()) } }
+                rect class=(state) x="210" y=(y) width=(format!("{width:.1}")) height="16" {}
+                text x=(format!("{:.1}", 218.0 + width)) y=(y + 13) { (format!("{:.3} {state}", row.figures.cpu)) }
             }
         }
     }
@@ -163,7 +165,7 @@ fn path_of_a_byte(row: &Row) -> Markup {
         figure {
             figcaption {
                 strong { (row.way.to_string()) }
-                @if let Some(asserted) = asserted(row.way) {
+                @if let Some(asserted) = asserted(row.way, row.link) {
                     "Asserted: " (asserted.cpu_copies) " copies by the processor, " (asserted.switches) " switches; measured: " (copies) " copies. "
                 }
                 (switches) ". " (capital(remark(row.way))) "."
@@ -225,7 +227,7 @@ mod tests {
         let rows = Way::ALL.iter().flat_map(|&way| {
             let zero_copy = matches!(way, Way::Sendfile | Way::Splice);
             let figures = if zero_copy { passed } else { figures };
-            [false, true].map(|cold| Row { way, cold, figures })
+            [false, true].map(|cold| Row { way, link: Link::Loopback, cold, figures })
         });
         Table {
             len: 64 << 20,
