@@ -136,8 +136,10 @@ fn the_object_is_of_its_source() {
 fn a_cold_file_is_set_beside_a_hot_set() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();
-    let output =
-        lab(&["cache", "--memory", "64", "--hot", "16", "--cold", "96", "--out", out, "--json"]);
+    let output = lab(&[
+        "cache", "--memory", "64", "--hot", "16", "--cold", "96", "--rounds", "1", "--out", out,
+        "--json",
+    ]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     if stderr.contains("cannot be thrown out of the page cache") {
         return eprintln!("skipped: {stderr}");

@@ -43,6 +43,8 @@ pub struct Plan {
     pub cold: u64,
     /// Reads of the hot set in a second.
     pub rate: u32,
+    /// How often each way is tried.
+    pub rounds: usize,
 }
 
 /// What came of it.
@@ -56,6 +58,8 @@ pub struct Experiment {
     pub cold: u64,
     /// Reads of the hot set in a second.
     pub rate: u32,
+    /// Rounds. Of each way, the one is told in which not most and not least was left.
+    pub rounds: usize,
     /// One for each way.
     pub courses: Vec<Course>,
     /// What has to be known beside it.
@@ -105,44 +109,69 @@ pub fn measure(plan: &Plan, mut progress: impl FnMut(&str)) -> io::Result<Experi
         ));
     }
     let mut subject = Subject::start(&plan.program)?;
-    let mut courses = Vec::new();
-    for way in Way::ALL.into_iter().filter(|way| !matches!(way, Way::ReadZerocopy { .. })) {
-        progress(&format!("{way}: bringing in the hot set"));
-        evict(cold.as_file());
-        evict(hot.as_file());
-        for _ in 0..3 {
-            // Thrice: what was read once is the first to go.
-            io::copy(&mut File::open(hot.path())?, &mut io::sink())?;
+    let ways: Vec<Way> =
+        Way::ALL.into_iter().filter(|way| !matches!(way, Way::ReadZerocopy { .. })).collect();
+    let mut rounds = vec![Vec::new(); ways.len()];
+    for round in 1..=plan.rounds {
+        for (way, courses) in ways.iter().zip(&mut rounds) {
+            let mut tell = |what: &str| progress(&format!("round {round}, {way}: {what}"));
+            courses.push(course(plan, *way, (hot.as_file(), &cold), &mut subject, &mut tell)?);
         }
-        progress(&format!("{way}: the hot set alone"));
-        let before = read_hot(hot.as_file(), plan, &|elapsed| elapsed >= ALONE)?;
-        progress(&format!("{way}: the cold file beside it"));
-        let ended = AtomicBool::new(false);
-        let (latency, residency, done) = thread::scope(|scope| {
-            let reading =
-                scope.spawn(|| read_hot(hot.as_file(), plan, &|_| ended.load(Ordering::Relaxed)));
-            let looking = scope.spawn(|| look(hot.as_file(), &ended));
-            let sent = transfer(&mut subject, None, (way, cold.path(), plan.cold), None, None);
-            ended.store(true, Ordering::Relaxed);
-            let bug = || io::Error::other("a bug");
-            let latency = reading.join().map_err(|_| bug())??;
-            let residency = looking.join().map_err(|_| bug())??;
-            sent.map(|(done, _)| (latency, residency, done))
-        })?;
-        let shares = residency.iter().map(|(_, share)| *share);
-        courses.push(Course {
-            way,
-            alone: percentiles(&before),
-            beside: percentiles(&latency),
-            left: (residency.last().map_or(0.0, |(_, share)| *share), shares.fold(100.0, f64::min)),
-            seconds: done.wall as f64 / 1e9,
-            cpu: done.cpu as f64 / 1e9 / (plan.cold as f64 / 1_073_741_824.0),
-            residency,
-            latency,
-        });
     }
+    let courses = rounds.into_iter().filter_map(middle).collect();
     let memory = group.is_ok().then_some(plan.memory);
-    Ok(Experiment { memory, hot: plan.hot, cold: plan.cold, rate: plan.rate, courses, warnings })
+    let &Plan { hot, cold, rate, rounds, .. } = plan;
+    Ok(Experiment { memory, hot, cold, rate, rounds, courses, warnings })
+}
+
+/// The round in which not most and not least was left: all of its figures belong together.
+fn middle(mut courses: Vec<Course>) -> Option<Course> {
+    courses.sort_by(|one, other| one.left.0.total_cmp(&other.left.0));
+    (!courses.is_empty()).then(|| courses.swap_remove(courses.len() / 2))
+}
+
+fn course(
+    plan: &Plan,
+    way: Way,
+    (hot, cold): (&File, &tempfile::NamedTempFile),
+    subject: &mut Subject,
+    tell: &mut dyn FnMut(&str),
+) -> io::Result<Course> {
+    tell("bringing in the hot set");
+    evict(cold.as_file());
+    evict(hot);
+    let mut piece = vec![0; PIECE as usize];
+    for _ in 0..3 {
+        // Thrice: what was read once is the first to go.
+        for at in (0..plan.hot / PIECE).map(|number| number * PIECE) {
+            hot.read_exact_at(&mut piece, at)?;
+        }
+    }
+    tell("the hot set alone");
+    let before = read_hot(hot, plan, &|elapsed| elapsed >= ALONE)?;
+    tell("the cold file beside it");
+    let ended = AtomicBool::new(false);
+    let (latency, residency, done) = thread::scope(|scope| {
+        let reading = scope.spawn(|| read_hot(hot, plan, &|_| ended.load(Ordering::Relaxed)));
+        let looking = scope.spawn(|| look(hot, &ended));
+        let sent = transfer(subject, None, (way, cold.path(), plan.cold), None, None);
+        ended.store(true, Ordering::Relaxed);
+        let bug = || io::Error::other("a bug");
+        let latency = reading.join().map_err(|_| bug())??;
+        let residency = looking.join().map_err(|_| bug())??;
+        sent.map(|(done, _)| (latency, residency, done))
+    })?;
+    let shares = residency.iter().map(|(_, share)| *share);
+    Ok(Course {
+        way,
+        alone: percentiles(&before),
+        beside: percentiles(&latency),
+        left: (residency.last().map_or(0.0, |(_, share)| *share), shares.fold(100.0, f64::min)),
+        seconds: done.wall as f64 / 1e9,
+        cpu: done.cpu as f64 / 1e9 / (plan.cold as f64 / 1_073_741_824.0),
+        residency,
+        latency,
+    })
 }
 
 /// Reads pieces of the hot set at the rate, each counted from when it was due, until it is `over`.
@@ -212,6 +241,23 @@ mod tests {
     }
 
     #[test]
+    fn the_middle_round_is_whole() {
+        let course = |left, seconds| Course {
+            way: Way::Sendfile,
+            alone: (0.0, 0.0),
+            beside: (0.0, 0.0),
+            left: (left, left),
+            seconds,
+            cpu: 0.0,
+            residency: Vec::new(),
+            latency: Vec::new(),
+        };
+        let told = middle(vec![course(90.0, 3.0), course(10.0, 1.0), course(50.0, 2.0)]);
+        assert_eq!(told.map(|course| course.seconds), Some(2.0));
+        assert!(middle(Vec::new()).is_none());
+    }
+
+    #[test]
     fn reads_are_counted_from_when_they_were_due() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(4 * PIECE).unwrap();
@@ -222,6 +268,7 @@ mod tests {
             hot: 4 * PIECE,
             cold: 0,
             rate: 100,
+            rounds: 1,
         };
         let all = read_hot(&file, &plan, &|elapsed| elapsed > Duration::from_millis(100)).unwrap();
         assert!(all.len() >= 10, "{all:?}");

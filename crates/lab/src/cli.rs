@@ -105,9 +105,13 @@ pub struct ClassicArguments {
 All take part in a control group with little memory, page cache included, which takes root. Without, the
 machine's memory is the limit, and says so.")]
 pub struct CacheArguments {
-    /// A cold file of 768 MiB instead of 3 GiB
+    /// A cold file of 768 MiB and 1 round, instead of 3 GiB and 3
     #[arg(long)]
     pub quick: bool,
+
+    /// Rounds
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<usize>,
 
     /// The memory, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512)]
@@ -207,7 +211,8 @@ fn run_cache(arguments: &CacheArguments) -> Result<(), String> {
     }
     let (program, scratch) = (program()?, arguments.scratch.clone().unwrap_or_else(scratch));
     let [memory, hot, cold] = [memory, hot, cold].map(|mib| mib << 20);
-    let plan = cache::Plan { program, scratch, memory, hot, cold, rate };
+    let rounds = check(arguments.rounds.unwrap_or(if arguments.quick { 1 } else { 3 }))?;
+    let plan = cache::Plan { program, scratch, memory, hot, cold, rate, rounds };
     let experiment = cache::measure(&plan, progress);
     end_of_progress();
     let experiment = experiment.map_err(|error| format!("{}: {error}", plan.scratch.display()))?;

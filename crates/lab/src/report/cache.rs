@@ -30,10 +30,11 @@ fn notes(experiment: &Experiment) -> Vec<String> {
     );
     let mut notes = vec![format!(
         "{memory}: a hot set of {} MiB, read {} times a second, 64 KiB each, and a cold file of {} MiB that is \
-         sent beside it. Latency is that of reading, from when a read was due: alone → beside the cold file.",
+         sent beside it. Of {} rounds the one in which not most and not least was left. Latency is that of reading, from when a read was due: alone → beside the cold file.",
         experiment.hot >> 20,
         experiment.rate,
-        experiment.cold >> 20
+        experiment.cold >> 20,
+        experiment.rounds
     )];
     notes.extend(experiment.warnings.iter().map(|warning| format!("Note: {warning}")));
     notes
@@ -174,6 +175,7 @@ mod tests {
             hot: 256 << 20,
             cold: 1 << 30,
             rate: 200,
+            rounds: 3,
             courses: vec![course],
             warnings: vec!["<loud>".to_owned()],
         };
