@@ -152,10 +152,20 @@ fn a_cold_file_is_set_beside_a_hot_set() {
         let left = course["left"][0].as_f64().unwrap();
         assert!((0.0..=100.0).contains(&left), "{left}");
         assert!(!course["residency"].as_array().unwrap().is_empty());
-        // The last one gives back what it has brought in.
-        if course["way"] == "sendrail" && experiment["memory"].is_u64() {
-            assert!(left > 90.0, "{left} % left");
-        }
     }
     assert!(folder.path().join("cache.html").exists());
+}
+
+#[test]
+fn loopback_is_no_device() {
+    if !crate::harness::has("ethtool") {
+        return;
+    }
+    let output = lab(&["nic", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let interfaces: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all = interfaces.as_array().unwrap();
+    assert!(all.iter().any(|one| one["name"] == "lo" && one["loopback"] == true), "{interfaces}");
+    let shown = String::from_utf8(lab(&["nic"]).stdout).unwrap();
+    assert!(shown.contains("there is no device"), "{shown}");
 }

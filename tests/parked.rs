@@ -239,6 +239,8 @@ fn cost_next_to_nothing(workers: usize, clients: usize, each: usize) {
     let mut command = Server::command();
     command.arg("serve").arg(tree.path()).args(["--listen", "127.0.0.1:0"]);
     command.args(["--idle-timeout", "1h", "--workers", &workers.to_string()]);
+    // Each thread for disks has a stack and a heap of its own, and how many there are is chance.
+    command.args(["--disk-threads", "1"]);
     let server = Server::spawn(command);
     parked(&server, workers * 8); // all that is made once has been made
     wait_until_parked(&server, 0);

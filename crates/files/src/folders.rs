@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::Dir;
-use sendrail_sys::{self as sys, OpenFlags};
+use sendrail_sys::{self as sys, FileSystem, OpenFlags};
 
 use crate::directory::Directory;
 use crate::facts::Facts;
@@ -22,7 +22,7 @@ use crate::root::{Found, Root};
 const MOST: usize = 4096;
 
 /// Names that are read at the most. A folder with more of them may have siblings, for all we know.
-const LONGEST: usize = 20_000;
+const LONGEST: usize = 2000;
 
 /// A folder that changes is not read again before this: its files are looked up as if nothing were known.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -54,8 +54,8 @@ impl Folders {
             return false;
         };
         let facts = *directory.facts();
-        if facts.file_system.is_network_or_fuse() {
-            return false; // its times are what they were when somebody asked last
+        if !changes_show(facts.file_system) {
+            return false;
         }
         match seen {
             Some((known, _, plain)) if known.same_version(&facts) => plain,
@@ -78,14 +78,31 @@ impl Folders {
     }
 }
 
+/// Whether a folder here cannot change without its ctime. Those of a network or FUSE are what they were when
+/// somebody asked last, and FAT has no times for its root.
+fn changes_show(file_system: FileSystem) -> bool {
+    matches!(
+        file_system,
+        FileSystem::Ext
+            | FileSystem::Xfs
+            | FileSystem::Btrfs
+            | FileSystem::F2fs
+            | FileSystem::Tmpfs
+            | FileSystem::Overlay
+    )
+}
+
 fn is_plain(directory: &Directory) -> Option<bool> {
     let flags = OpenFlags::READ | OpenFlags::DIRECTORY;
     let readable = sys::openat(directory.as_fd(), c".", flags).ok()?;
     for (count, entry) in Dir::new(readable).ok()?.enumerate() {
         let entry = entry.ok()?;
         let name = entry.file_name().to_bytes();
-        if count >= LONGEST || [&b".zst"[..], b".br", b".gz"].iter().any(|end| name.ends_with(end))
-        {
+        // Some folders do not care for case.
+        let ends = |end: &[u8]| {
+            name.len() >= end.len() && name[name.len() - end.len()..].eq_ignore_ascii_case(end)
+        };
+        if count >= LONGEST || [&b".zst"[..], b".br", b".gz"].iter().any(|end| ends(end)) {
             return Some(false);
         }
     }

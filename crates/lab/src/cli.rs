@@ -1,6 +1,6 @@
 //! `sendrail lab`, as it is typed, and what it does.
 
-use crate::{cache, classic, report, subject, table};
+use crate::{cache, classic, nic, report, subject, table};
 use clap::{Args, Subcommand};
 use sendrail_sys::statfs::{FileSystem, file_system};
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub enum Experiment {
     Classic(ClassicArguments),
     /// What a large cold file does to a hot set in the page cache, by each way of sending it
     Cache(CacheArguments),
+    /// What each network interface's features mean for sending without a copy
+    Nic(NicArguments),
     /// The process that sends, for the other experiments
     #[command(hide = true)]
     Subject,
@@ -142,12 +144,21 @@ pub struct CacheArguments {
     pub scratch: Option<PathBuf>,
 }
 
+/// `sendrail lab nic`, as typed.
+#[derive(Debug, Args)]
+pub struct NicArguments {
+    /// Print JSON instead of the table
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Runs an experiment, and says what went wrong.
 pub fn run(arguments: LabArguments) -> ExitCode {
     let done = match arguments.experiment {
         Experiment::Table(arguments) => run_table(&arguments),
         Experiment::Classic(arguments) => run_classic(&arguments),
         Experiment::Cache(arguments) => run_cache(&arguments),
+        Experiment::Nic(arguments) => run_nic(&arguments),
         Experiment::Subject => subject::run().map_err(|error| error.to_string()),
     };
     match done {
@@ -221,6 +232,11 @@ fn run_cache(arguments: &CacheArguments) -> Result<(), String> {
         written.map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     show(&experiment, arguments.json, report::cache::text)
+}
+
+fn run_nic(arguments: &NicArguments) -> Result<(), String> {
+    let interfaces = nic::interfaces().map_err(|error| error.to_string())?;
+    show(&interfaces, arguments.json, |interfaces| report::interfaces(interfaces))
 }
 
 fn check(rounds: usize) -> Result<usize, String> {

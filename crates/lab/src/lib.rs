@@ -17,6 +17,7 @@
 //! | [`table`] | the articles' table, measured |
 //! | [`classic`] | the table of 2008 that is quoted everywhere, on this machine |
 //! | [`cache`], [`group`] | what a cold file does to a hot set, in little memory |
+//! | [`nic`] | what the features of network interfaces mean for sending |
 //! | [`report`] | what is shown of it, and written |
 //! | [`cli`] | `sendrail lab` as it is typed |
 
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod course;
 pub mod group;
 pub mod link;
+pub mod nic;
 pub mod probe;
 pub mod receiver;
 pub mod report;

@@ -7,6 +7,7 @@ pub mod html;
 use crate::{
     article::{asserted, remark},
     link::Link,
+    nic::Interface,
     table::{Row, Table},
     way::Way,
 };
@@ -96,6 +97,25 @@ pub fn markdown(table: &Table) -> String {
         out += &line(&cells(row));
     }
     format!("{out}\n{}", notes(table))
+}
+
+/// Interfaces, for a terminal.
+pub fn interfaces(interfaces: &[Interface]) -> String {
+    let mut drawn = comfy_table::Table::new();
+    drawn.load_style(presets::UTF8_BORDERS_ONLY);
+    drawn.set_content_arrangement(ContentArrangement::Disabled);
+    drawn.set_header(["interface", "scatter-gather", "TSO", "checksums", "what it means"]);
+    let on = |on| if on { "on" } else { "off" };
+    for one in interfaces {
+        drawn.add_row([
+            one.name.as_str(),
+            on(one.scatter_gather),
+            on(one.segmentation),
+            on(one.checksums),
+            one.meaning(),
+        ]);
+    }
+    format!("{drawn}\n")
 }
 
 fn notes(table: &Table) -> String {

@@ -11,7 +11,7 @@ use crate::{
     transfer::Transfer,
 };
 use sendrail_sys::pread::{ReadFlags, preadv2};
-use std::{os::fd::AsFd, sync::Arc};
+use std::{io::ErrorKind, os::fd::AsFd, sync::Arc};
 
 /// The most that is read ahead of a transfer, in bytes: what `copy` keeps for one, too.
 const MOST: u64 = Method::Copy.widest_call();
@@ -64,10 +64,11 @@ impl Prefetched {
         receipt.cold = seen.cold_bytes().min(range.len);
         let room_counts = options.drop_behind == DropBehind::Auto;
         let mut reader = Reader::enter(range, Medium::Disk, room_counts, None, &mut receipt)?;
-        let drops = reader.is_a_little_to_drop();
-        if !drops && !reader.stays() {
-            return None; // somebody keeps books of this file
+        // Before it is judged: each judgement counts as a request, and the transfer would be the second.
+        if !reader.may_leave_no_trace() {
+            return None;
         }
+        let drops = !reader.stays();
         drop(reader);
         let method = if drops { Method::Uncached } else { Method::Copy };
         let flags = ReadFlags { dontcache: drops, nowait: false };
@@ -76,8 +77,10 @@ impl Prefetched {
             Ok(count) if count == bytes.len() => {}
             // Whatever is out of the ordinary is met again by the transfer, which can name it.
             Ok(_) => return None,
-            Err(_) => {
-                if drops {
+            Err(error) => {
+                // A disk that cannot read a block refuses nothing.
+                if drops && matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput)
+                {
                     bulk::little_is_refused(range);
                 }
                 return None;
@@ -197,6 +200,21 @@ mod tests {
         let prefetched = Prefetched::of(&range, &dropping()).unwrap();
         assert_eq!(prefetched.plan.method, Method::Copy);
         assert_eq!(cached(&range.file), 16);
+    }
+
+    #[test]
+    fn where_it_would_leave_a_trace_nothing_is_judged() {
+        let Some(range) = cold(LEN) else { return };
+        let mut receipt = Receipt::default();
+        // Somebody else reads the same file.
+        let other = Reader::enter(&range, Medium::Disk, false, None, &mut receipt);
+        for _ in 0..3 {
+            assert!(Prefetched::of(&range, &dropping()).is_none());
+        }
+        drop(other);
+        // Three requests would have made it popular.
+        let prefetched = Prefetched::of(&range, &dropping()).unwrap();
+        assert_eq!(prefetched.plan.method, Method::Uncached);
     }
 
     #[test]

@@ -345,10 +345,12 @@ impl Transfer {
             }
         };
         let more = self.chain.continues();
-        let sleeps = disk == Disk::MayWait && self.bulk.is_some();
+        let sleeps = disk == Disk::MayWait && self.bulk.is_some() && self.looked_at.is_cold();
         let began = sleeps.then(Instant::now);
         let outcome = mover.advance(socket, range, window, more, disk, &mut self.receipt);
-        if let (Some(began), Some(reader)) = (began, &self.bulk) {
+        // A full socket says nothing of the disk.
+        if let (Some(began), Some(reader), Ok(Moved::Bytes { .. })) = (began, &self.bulk, &outcome)
+        {
             reader.has_waited(began.elapsed());
         }
         match outcome {

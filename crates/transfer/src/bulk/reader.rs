@@ -204,10 +204,14 @@ impl Reader {
 
     /// Whether this is so little that it is better read without a trace, and nobody wants it to stay.
     pub(crate) fn is_a_little_to_drop(&mut self) -> bool {
+        self.may_leave_no_trace() && self.verdict(self.position) == Verdict::DropBehind
+    }
+
+    /// Whether this is a little, in a file that nobody keeps books of, and its disk can be read so.
+    pub(crate) fn may_leave_no_trace(&self) -> bool {
         self.end - self.position <= plan::LITTLE
             && self.device.may_go_uncached()
             && self.record.with(|ledger| ledger.is_fresh())
-            && self.verdict(self.position) == Verdict::DropBehind
     }
 
     /// Whether what comes next may stay in the page cache.

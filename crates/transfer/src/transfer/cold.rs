@@ -21,6 +21,11 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// Whether it was not in the page cache, or not all of it.
+    pub(super) fn is_cold(self) -> bool {
+        self.is_some() && !self.hot
+    }
+
     /// Whether a window has been looked at.
     pub(super) fn is_some(self) -> bool {
         self.end > 0
