@@ -37,7 +37,6 @@
 //! | `bulk` | what may stay in the page cache, and the giving back of what may not |
 //! | [`method`] | one file per method of moving bytes |
 //! | [`transfer`] | the state machine that owns the chain and takes the steps, or several small ones at once |
-//! | `prefetch` | a little that is read in the trip to the disk which found the file |
 //! | [`disk_pool`] | threads that may sleep on a disk, and whose turn it is |
 //! | [`receipt`] | what it cost |
 //! | [`blocking`], `asynchronous` | fronts for threads and for tokio tasks |
@@ -55,7 +54,6 @@ pub mod error;
 pub mod method;
 mod patience;
 pub mod plan;
-mod prefetch;
 pub mod receipt;
 pub mod residency;
 pub mod segment;
@@ -66,8 +64,7 @@ pub use chain::Chain;
 pub use error::{FileFault, SendError};
 pub use method::Method;
 pub use plan::{Medium, Options};
-pub use prefetch::Prefetched;
 pub use receipt::Receipt;
 pub use residency::Residency;
 pub use segment::{FileRange, Segment};
-pub use transfer::{Disk, Step, Transfer};
+pub use transfer::{Disk, Prefetched, Step, Transfer};

@@ -3,6 +3,7 @@
 mod begin;
 mod cold;
 mod gather;
+mod prefetch;
 
 use crate::{
     bulk::{self, Acknowledged, Reader},
@@ -15,6 +16,7 @@ use crate::{
 };
 use cold::Look;
 use gather::{Gathered, Gathering};
+pub use prefetch::Prefetched;
 use sendrail_sys::{
     poll::writable_now,
     send::{send, send_vectored},
@@ -81,9 +83,9 @@ pub enum Step {
 /// row are gathered in a buffer of 80 KiB that belongs to the thread, and leave by one call.
 #[derive(Debug)]
 pub struct Transfer {
-    pub(crate) chain: Chain,
+    chain: Chain,
     options: Options,
-    pub(crate) mover: Option<Mover>,
+    mover: Option<Mover>,
     /// Set once, when the first byte is about to leave.
     glue: Option<Glue>,
     /// The window of the front range that was looked up in the page cache last.
@@ -94,10 +96,10 @@ pub struct Transfer {
     connection: Option<Connection>,
     gathering: Gathering,
     /// Where in its file the range ends that is to leave nothing in the page cache, and how it goes.
-    pub(crate) past_cache: Option<(u64, Plan)>,
+    past_cache: Option<(u64, Plan)>,
     /// Where in its file the range ends that goes through a pipe.
     piped_to: Option<u64>,
-    pub(crate) receipt: Receipt,
+    receipt: Receipt,
 }
 
 struct Connection(Arc<dyn Acknowledged>);

@@ -20,7 +20,7 @@ impl Connection {
         &mut self,
         mut reply: Reply,
     ) -> Option<(Reply, Option<Box<Prefetched>>)> {
-        let mut prefetched = None;
+        let mut prefetched: Option<Box<Prefetched>> = None;
         loop {
             let Reply { status, record, .. } = reply;
             let prepared = match reply.source {
@@ -30,8 +30,10 @@ impl Connection {
             };
             match prepared {
                 Ok((prepared, with_it)) => {
-                    prefetched = with_it;
                     reply = Reply { record, ..prepared };
+                    if let Some(unwanted) = std::mem::replace(&mut prefetched, with_it) {
+                        reply.cost.of_reading_in_vain(&unwanted.into_receipt());
+                    }
                 }
                 Err(end) => {
                     self.abandon();

@@ -148,6 +148,10 @@ impl Connection {
                 unreachable!("it is prepared before it is sent")
             }
         };
+        // Somebody else was as quick, and the answer is made of the file that they have opened.
+        if let Some(unwanted) = prefetched {
+            answered.cost.of_reading_in_vain(&unwanted.into_receipt());
+        }
         if matches!(step, Step::Done) {
             self.note(answered, transfer.into_receipt(), End::Complete);
             return None;

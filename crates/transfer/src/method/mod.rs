@@ -204,9 +204,9 @@ impl Mover {
 
     /// For a range that goes by `plan`.
     pub(crate) fn for_plan(plan: &Plan) -> Self {
-        match plan.reason {
-            Reason::Little => Self::Uncached(uncached::Uncached::of_a_little()),
-            _ => Self::new(plan.method),
+        match (plan.method, plan.reason) {
+            (Method::Uncached, Reason::Little) => Self::Uncached(uncached::Uncached::of_a_little()),
+            (method, _) => Self::new(method),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Prefetch: a little that is not in the page cache, read by the thread that has just waited for the
 //! disk to find the file, so that its bytes do not cost a second trip there.
 
+use super::Transfer;
 use crate::{
     bulk::{self, DropBehind, Reader},
     method::{Method, Mover},
@@ -8,7 +9,6 @@ use crate::{
     receipt::Receipt,
     residency::Residency,
     segment::{FileRange, Segment},
-    transfer::Transfer,
 };
 use sendrail_sys::pread::{ReadFlags, preadv2};
 use std::{io::ErrorKind, os::fd::AsFd, sync::Arc};
