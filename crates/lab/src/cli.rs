@@ -40,7 +40,7 @@ pub enum Experiment {
 /// `sendrail lab table`, as typed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Copies are counted in the kernel by BPF, which takes root (CAP_BPF and CAP_PERFMON) and Linux 5.5 on
+Copies are counted in the kernel by BPF, which takes root (CAP_BPF and CAP_PERFMON) and Linux 5.11 on
 x86-64. Without, the table has a ? for what nobody could see, and says why.
 
 Examples:

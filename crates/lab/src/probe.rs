@@ -91,7 +91,7 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// Why that cannot be done here: the kernel has no BTF or no such tracepoint (before 5.5, or built
+    /// Why that cannot be done here: the kernel has no BTF or no such tracepoint (before 5.11, or built
     /// without), or this process may not (CAP_BPF and CAP_PERFMON, `capabilities(7)`).
     pub fn load() -> Result<Self, Unavailable> {
         if !cfg!(target_arch = "x86_64") {

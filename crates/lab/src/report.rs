@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod classic;
+mod grid;
 pub mod html;
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     table::{Row, Table},
     way::Way,
 };
-use comfy_table::{CellAlignment, ContentArrangement, presets};
+use grid::Grid;
 use std::{fs, io, path::Path};
 
 /// Of every page.
@@ -73,49 +74,30 @@ fn cells(row: &Row) -> [String; 14] {
     ]
 }
 
+fn grid(table: &Table) -> Grid {
+    Grid::new(HEADER, 2, table.rows.iter().map(cells))
+}
+
 /// For a terminal.
 pub fn text(table: &Table) -> String {
-    let mut drawn = comfy_table::Table::new();
-    drawn.load_style(presets::UTF8_BORDERS_ONLY);
-    drawn.set_content_arrangement(ContentArrangement::Disabled);
-    drawn.set_header(HEADER);
-    for row in &table.rows {
-        drawn.add_row(cells(row));
-    }
-    for column in drawn.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    format!("{drawn}\n\n{}", notes(table))
+    format!("{}\n\n{}", grid(table).text(), notes(table))
 }
 
 /// For a document.
 pub fn markdown(table: &Table) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let mut out = line(&HEADER.map(str::to_owned));
-    out += &line(&HEADER.map(|_| "---".to_owned()));
-    for row in &table.rows {
-        out += &line(&cells(row));
-    }
-    format!("{out}\n{}", notes(table))
+    format!("{}\n{}", grid(table).markdown(), notes(table))
 }
 
 /// Interfaces, for a terminal.
 pub fn interfaces(interfaces: &[Interface]) -> String {
-    let mut drawn = comfy_table::Table::new();
-    drawn.load_style(presets::UTF8_BORDERS_ONLY);
-    drawn.set_content_arrangement(ContentArrangement::Disabled);
-    drawn.set_header(["interface", "scatter-gather", "TSO", "checksums", "what it means"]);
-    let on = |on| if on { "on" } else { "off" };
-    for one in interfaces {
-        drawn.add_row([
-            one.name.as_str(),
-            on(one.scatter_gather),
-            on(one.segmentation),
-            on(one.checksums),
-            one.meaning(),
-        ]);
-    }
-    format!("{drawn}\n")
+    let on = |on: bool| if on { "on" } else { "off" }.to_owned();
+    let rows = interfaces.iter().map(|one| {
+        let features = [one.scatter_gather, one.segmentation, one.checksums].map(on);
+        let [gather, segmentation, checksums] = features;
+        [one.name.clone(), gather, segmentation, checksums, one.meaning().to_owned()]
+    });
+    let header = ["interface", "scatter-gather", "TSO", "checksums", "what it means"];
+    Grid::new(header, header.len(), rows).text() + "\n"
 }
 
 fn notes(table: &Table) -> String {
@@ -167,12 +149,7 @@ pub fn write(table: &Table, folder: &Path) -> io::Result<()> {
     fs::write(folder.join("table.html"), html::page(table))?;
     fs::write(folder.join("table.md"), markdown(table))?;
     fs::write(folder.join("table.json"), serde_json::to_string_pretty(table)? + "\n")?;
-    let mut csv = csv::Writer::from_path(folder.join("table.csv"))?;
-    csv.write_record(HEADER)?;
-    for row in &table.rows {
-        csv.write_record(cells(row))?;
-    }
-    csv.flush()
+    grid(table).write_csv(&folder.join("table.csv"))
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! What is shown of the experiment with the page cache, and written.
 
-use super::STYLE;
+use super::{STYLE, grid::Grid};
 use crate::cache::{Course, Experiment};
-use comfy_table::{CellAlignment, ContentArrangement, presets};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::{fmt::Write, fs, io, path::Path};
 
@@ -40,29 +39,19 @@ fn notes(experiment: &Experiment) -> Vec<String> {
     notes
 }
 
+fn grid(experiment: &Experiment) -> Grid {
+    let rows = experiment.courses.iter().map(|course| cells(experiment, course));
+    Grid::new(HEADER, 1, rows)
+}
+
 /// For a terminal.
 pub fn text(experiment: &Experiment) -> String {
-    let mut drawn = comfy_table::Table::new();
-    drawn.load_style(presets::UTF8_BORDERS_ONLY);
-    drawn.set_content_arrangement(ContentArrangement::Disabled);
-    drawn.set_header(HEADER);
-    for course in &experiment.courses {
-        drawn.add_row(cells(experiment, course));
-    }
-    for column in drawn.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    format!("{drawn}\n\n{}\n", notes(experiment).join("\n"))
+    format!("{}\n\n{}\n", grid(experiment).text(), notes(experiment).join("\n"))
 }
 
 /// For a document.
 pub fn markdown(experiment: &Experiment) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let mut out = line(&HEADER.map(str::to_owned)) + &line(&HEADER.map(|_| "---".to_owned()));
-    for course in &experiment.courses {
-        out += &line(&cells(experiment, course));
-    }
-    format!("{out}\n{}\n", notes(experiment).join("\n"))
+    format!("{}\n{}\n", grid(experiment).markdown(), notes(experiment).join("\n"))
 }
 
 /// The page, with what was left and what was waited for over time.
@@ -81,20 +70,7 @@ pub fn page(experiment: &Experiment) -> String {
             body {
                 h1 { "The page cache beside a cold file" }
                 @for note in notes(experiment) { p { (note) } }
-                div class="scroll" tabindex="0" {
-                    table {
-                        thead { tr { @for name in HEADER { th scope="col" { (name) } } } }
-                        tbody {
-                            @for course in &experiment.courses {
-                                tr {
-                                    @for (at, cell) in cells(experiment, course).iter().enumerate() {
-                                        @if at == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
+                (grid(experiment).html())
                 h2 { "Over time" }
                 p { "Filled: how much of the hot set is in memory. The dots: how long each read of it took, from 10 µs at the bottom to 10 s at the top." }
                 div class="ways" { @for course in &experiment.courses { (over_time(course, most)) } }
@@ -145,12 +121,7 @@ pub fn write(experiment: &Experiment, folder: &Path) -> io::Result<()> {
     fs::write(folder.join("cache.html"), page(experiment))?;
     fs::write(folder.join("cache.md"), markdown(experiment))?;
     fs::write(folder.join("cache.json"), serde_json::to_string(experiment)? + "\n")?;
-    let mut csv = csv::Writer::from_path(folder.join("cache.csv"))?;
-    csv.write_record(HEADER)?;
-    for course in &experiment.courses {
-        csv.write_record(cells(experiment, course))?;
-    }
-    csv.flush()
+    grid(experiment).write_csv(&folder.join("cache.csv"))
 }
 
 #[cfg(test)]

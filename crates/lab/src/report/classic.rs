@@ -1,7 +1,7 @@
 //! What is shown of the classical table, and written.
 
+use super::grid::Grid;
 use crate::classic::{Line, WAYS};
-use comfy_table::{CellAlignment, ContentArrangement, presets};
 use std::{fs, io, path::Path};
 
 fn header() -> Vec<String> {
@@ -31,31 +31,18 @@ article's own way (read+write, 4 KiB) took, CPU × the same of the sender's proc
 article found for transferTo (sendfile) against it, over a network and from a disk.
 ";
 
+fn grid(lines: &[Line]) -> Grid {
+    Grid::new(header(), 0, lines.iter().map(cells))
+}
+
 /// For a terminal.
 pub fn text(lines: &[Line]) -> String {
-    let mut drawn = comfy_table::Table::new();
-    drawn.load_style(presets::UTF8_BORDERS_ONLY);
-    drawn.set_content_arrangement(ContentArrangement::Disabled);
-    drawn.set_header(header());
-    for line in lines {
-        drawn.add_row(cells(line));
-    }
-    for column in drawn.column_iter_mut() {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    format!("{drawn}\n\n{NOTES}")
+    format!("{}\n\n{NOTES}", grid(lines).text())
 }
 
 /// For a document.
 pub fn markdown(lines: &[Line]) -> String {
-    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let header = header();
-    let mut out = row(header.clone());
-    out += &row(header.iter().map(|_| "---:".to_owned()).collect());
-    for line in lines {
-        out += &row(cells(line));
-    }
-    format!("{out}\n{NOTES}")
+    format!("{}\n{NOTES}", grid(lines).markdown())
 }
 
 /// Writes `classic.md`, `classic.csv` and `classic.json` into a folder, which is made if it is not there.
@@ -67,12 +54,7 @@ pub fn write(lines: &[Line], folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("classic.md"), markdown(lines))?;
     fs::write(folder.join("classic.json"), serde_json::to_string_pretty(lines)? + "\n")?;
-    let mut csv = csv::Writer::from_path(folder.join("classic.csv"))?;
-    csv.write_record(header())?;
-    for line in lines {
-        csv.write_record(cells(line))?;
-    }
-    csv.flush()
+    grid(lines).write_csv(&folder.join("classic.csv"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The report as one page: the table, what the time is, and the way of a byte for each way of sending,
 //! with what was measured on its arrows. No script, and nothing from elsewhere.
 
-use super::{HEADER, STYLE, cells, notes};
+use super::{STYLE, grid, notes};
 use crate::{
     article::{asserted, remark},
     link::Link,
@@ -28,7 +28,7 @@ pub fn page(table: &Table) -> String {
                 h1 { "The articles’ table, measured" }
                 @for line in about.lines() { p class=[line.starts_with("Note:").then_some("note")] { (line) } }
                 h2 { "The table" }
-                (drawn_table(table))
+                (grid(table).html())
                 h2 { "Processor time" }
                 p { "Of the sender, in seconds per GiB; hot and, below it, cold." }
                 (bars(table))
@@ -39,25 +39,6 @@ pub fn page(table: &Table) -> String {
         }
     };
     page.into_string()
-}
-
-fn drawn_table(table: &Table) -> Markup {
-    html! {
-        div class="scroll" tabindex="0" {
-            table {
-                thead { tr { @for name in HEADER { th scope="col" { (name) } } } }
-                tbody {
-                    @for row in &table.rows {
-                        tr {
-                            @for (at, cell) in cells(row).iter().enumerate() {
-                                @if at == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// A bar for each row, hot and cold of one way together.
