@@ -50,7 +50,11 @@ fn each_way_copies_as_often_as_is_known_of_it() {
             .map(|kind| counts[kind].as_u64().unwrap())
             .sum();
         let len = sample["len"].as_u64().unwrap();
-        assert!(sent.abs_diff(len) * 50 <= len, "{sent} of {len} bytes were seen: {sample}");
+        // Packets may be lost on a busy machine, and sent again.
+        assert!(
+            (len * 49 / 50..len * 2).contains(&sent),
+            "{sent} of {len} bytes were seen: {sample}"
+        );
         assert_eq!(counts["received"].as_u64().unwrap(), len, "{sample}");
     }
 }

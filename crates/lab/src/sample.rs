@@ -61,8 +61,8 @@ impl Sample {
             switches: counts.map(|counts| 2.0 * (counts.calls + counts.faults) as f64 / mib),
             faults: counts.map(|counts| (counts.faults + counts.faults_inside) as f64 / mib),
             read: counts.map(|counts| per_byte(counts.read)),
-            sent: counts.map(|counts| per_byte(counts.sent_copied)),
-            copies: counts.map(|counts| per_byte(counts.read + counts.sent_copied)),
+            sent: counts.map(sent_copied),
+            copies: counts.map(|counts| per_byte(counts.read) + sent_copied(counts)),
             received: counts.map(|counts| per_byte(counts.received)),
             disk: done.disk.map(per_byte),
             voluntary: done.voluntary as f64 / mib,
@@ -95,6 +95,11 @@ impl Sample {
         }
         all
     }
+}
+
+/// Of each byte in packets, so that one that was lost and sent again does not count as copied twice.
+fn sent_copied(counts: Counts) -> f64 {
+    counts.sent_copied as f64 / counts.sent().max(1) as f64
 }
 
 /// The middle one of each figure by itself.
@@ -152,6 +157,15 @@ mod tests {
         assert_eq!((figures.calls, figures.switches), (32.0, Some(64.0)));
         assert!((figures.cpu - 1.024).abs() < 1e-9);
         assert_eq!(sample().disagreements(), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_sent_again_is_not_copied_again() {
+        let mut sample = sample();
+        let counts = sample.counts.as_mut().unwrap();
+        counts.sent_copied = counts.sent_copied * 103 / 100;
+        assert_eq!(sample.figures().copies, Some(2.0));
+        assert_eq!(sample.disagreements().len(), 1, "but it is told: {:?}", sample.disagreements());
     }
 
     #[test]
