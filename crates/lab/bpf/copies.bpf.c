@@ -28,6 +28,7 @@ static void *(*bpf_get_current_task_btf)(void) = (void *)158;
 
 struct pt_regs {
 	unsigned long di;
+	unsigned long dx;
 	unsigned long r10;
 	unsigned long orig_ax;
 };
@@ -56,6 +57,7 @@ struct task_struct {
 
 struct sock_common {
 	u16 skc_num;
+	u16 skc_dport; // of the other end, in network byte order
 };
 
 struct sock {
@@ -95,6 +97,16 @@ struct request {
 	u32 cmd_flags;
 };
 
+struct io_cqe {
+	int res;
+};
+
+struct io_kiocb {
+	struct file *file;
+	u8 opcode;
+	struct io_cqe cqe;
+};
+
 #pragma clang attribute pop
 
 // A fragment of a packet, as it has been since Linux 5.4: the first field is a page, a bio_vec's or a netmem.
@@ -121,6 +133,10 @@ enum {
 	RECEIVER_CALLS, // system calls of the receiver
 	DISK,           // bytes that disks have read, for whomever
 	FAULTS_INSIDE,  // page faults of the sender in the kernel, which cross no border
+	PASSES,         // calls of the sender that gave bytes to a socket
+	RING_READ,      // bytes copied out of the page cache by reads through io_uring
+	DELIVERED,      // bytes in packets as they come to the receiver's socket, on pages of the kernel's own
+	DELIVERED_ELSE, // on others: nobody has copied them on the way
 	COUNTERS
 };
 
@@ -199,6 +215,30 @@ int entering(u64 *args)
 	return 0;
 }
 
+#define KIND 0170000
+#define REGULAR 0100000
+#define SOCKET 0140000
+#define DIRECT 040000 // O_DIRECT, on x86
+#define TRUNC 0x20    // MSG_TRUNC: what is received is thrown away
+
+struct kind {
+	u32 flags;
+	u16 mode;
+};
+
+static __attribute__((always_inline)) struct kind look_at(struct file *file)
+{
+	struct kind kind = {};
+	struct inode *inode = 0;
+	if (!file)
+		return kind;
+	bpf_probe_read_kernel(&kind.flags, sizeof(kind.flags), &file->f_flags);
+	bpf_probe_read_kernel(&inode, sizeof(inode), &file->f_inode);
+	if (inode)
+		bpf_probe_read_kernel(&kind.mode, sizeof(kind.mode), &inode->i_mode);
+	return kind;
+}
+
 // The file of a descriptor of the current process.
 static __attribute__((always_inline)) struct file *file_of(u64 descriptor)
 {
@@ -211,12 +251,6 @@ static __attribute__((always_inline)) struct file *file_of(u64 descriptor)
 	return file;
 }
 
-#define KIND 0170000
-#define REGULAR 0100000
-#define SOCKET 0140000
-#define DIRECT 040000 // O_DIRECT, on x86
-#define TRUNC 0x20    // MSG_TRUNC: what is received is thrown away
-
 SEC("tp_btf/sys_exit")
 int leaving(u64 *args)
 {
@@ -224,28 +258,52 @@ int leaving(u64 *args)
 	s64 returned = args[1];
 	u64 call = registers->orig_ax;
 	// read, pread64, readv, recvfrom, preadv, preadv2
-	if (call != 0 && call != 17 && call != 19 && call != 45 && call != 295 && call != 327)
+	int reads = call == 0 || call == 17 || call == 19 || call == 45 || call == 295 || call == 327;
+	// write, writev, sendfile, sendto, sendmsg, splice
+	int sends = call == 1 || call == 20 || call == 40 || call == 44 || call == 46 || call == 275;
+	if ((!reads && !sends) || returned <= 0)
 		return 0;
 	u32 who = process();
-	int sends = who == setting(SENDER);
-	// The receiver goes on when the sender has done: what it takes is all of this one's.
-	if ((!sends && who != setting(RECEIVER)) || returned <= 0 || (sends && !counting()))
+	if (who == setting(SENDER)) {
+		if (!counting())
+			return 0;
+		struct kind kind = look_at(file_of(call == 275 ? registers->dx : registers->di));
+		if (reads && (kind.mode & KIND) == REGULAR && !(kind.flags & DIRECT))
+			add(READ, returned);
+		if (sends && (kind.mode & KIND) == SOCKET)
+			add(PASSES, 1);
+	} else if (who == setting(RECEIVER) && reads && !(call == 45 && (registers->r10 & TRUNC))) {
+		// The receiver goes on when the sender has done: what it takes is all of this one's.
+		struct kind kind = look_at(file_of(registers->di));
+		if ((kind.mode & KIND) == SOCKET)
+			add(RECEIVED, returned);
+	}
+	return 0;
+}
+
+#define OP_READV 1
+#define OP_READ_FIXED 4
+#define OP_READ 22
+
+SEC("tp_btf/io_uring_complete")
+int ring_completing(u64 *args)
+{
+	struct io_kiocb *request = (void *)args[1];
+	if (!request || process() != setting(SENDER) || !counting())
 		return 0;
-	struct file *file = file_of(registers->di);
-	if (!file)
+	u8 operation = 0;
+	s64 result = 0;
+	int read = 0;
+	struct file *file = 0;
+	bpf_probe_read_kernel(&operation, sizeof(operation), &request->opcode);
+	bpf_probe_read_kernel(&read, sizeof(read), &request->cqe.res);
+	bpf_probe_read_kernel(&file, sizeof(file), &request->file);
+	result = read;
+	if ((operation != OP_READ && operation != OP_READ_FIXED && operation != OP_READV) || result <= 0)
 		return 0;
-	u32 flags = 0;
-	u16 mode = 0;
-	struct inode *inode = 0;
-	bpf_probe_read_kernel(&flags, sizeof(flags), &file->f_flags);
-	bpf_probe_read_kernel(&inode, sizeof(inode), &file->f_inode);
-	if (!inode)
-		return 0;
-	bpf_probe_read_kernel(&mode, sizeof(mode), &inode->i_mode);
-	if (sends && (mode & KIND) == REGULAR && !(flags & DIRECT))
-		add(READ, returned);
-	if (!sends && (mode & KIND) == SOCKET && !(call == 45 && (registers->r10 & TRUNC)))
-		add(RECEIVED, returned);
+	struct kind kind = look_at(file);
+	if ((kind.mode & KIND) == REGULAR && !(kind.flags & DIRECT))
+		add(RING_READ, result);
 	return 0;
 }
 
@@ -287,6 +345,28 @@ static __attribute__((always_inline)) u32 kind_of(u64 page)
 
 #define MOST_FRAGMENTS 45 // CONFIG_MAX_SKB_FRAGS at its highest
 
+// The payload that lies in the packet itself, behind its headers.
+static __attribute__((always_inline)) s64 behind_headers(struct sk_buff *packet)
+{
+	u8 *transport = packet->head + packet->transport_header;
+	u8 words = 0; // the upper half: how many words the TCP header has
+	bpf_probe_read_kernel(&words, sizeof(words), transport + 12);
+	return packet->data + (packet->len - packet->data_len) - (transport + (words >> 4) * 4);
+}
+
+// One of its fragments; nothing behind the last.
+static __attribute__((always_inline)) struct fragment fragment_of(struct sk_buff *packet, u32 at)
+{
+	struct skb_shared_info *shared = (void *)(packet->head + packet->end);
+	struct fragment *first = (void *)&shared->frags;
+	struct fragment fragment = {};
+	u8 fragments = 0;
+	bpf_probe_read_kernel(&fragments, sizeof(fragments), &shared->nr_frags);
+	if (at < fragments)
+		bpf_probe_read_kernel(&fragment, sizeof(fragment), first + at);
+	return fragment;
+}
+
 SEC("tp_btf/net_dev_start_xmit")
 int transmitting(u64 *args)
 {
@@ -294,27 +374,42 @@ int transmitting(u64 *args)
 	struct sock *socket = packet->sk;
 	if (!socket || socket->__sk_common.skc_num != setting(PORT))
 		return 0;
-	// What is in the packet itself, behind its headers, was copied there: all of it, for a device that does
-	// not gather.
-	u8 *transport = packet->head + packet->transport_header;
-	u8 words = 0; // the upper half: how many words the TCP header has
-	bpf_probe_read_kernel(&words, sizeof(words), transport + 12);
-	s64 behind = packet->data + (packet->len - packet->data_len) - (transport + (words >> 4) * 4);
+	// What is in the packet itself was copied there: all of it, for a device that does not gather.
+	s64 behind = behind_headers(packet);
 	if (behind > 0)
 		add(SENT_COPIED, behind);
 	if (behind <= 0 && !packet->data_len)
 		return 0;
 	add(PACKETS, 1);
-	struct skb_shared_info *shared = (void *)(packet->head + packet->end);
-	u8 fragments = 0;
-	bpf_probe_read_kernel(&fragments, sizeof(fragments), &shared->nr_frags);
-	struct fragment *first = (void *)&shared->frags;
 	for (u32 at = 0; at < MOST_FRAGMENTS; at++) {
-		if (at >= fragments)
+		struct fragment fragment = fragment_of(packet, at);
+		if (!fragment.page)
 			break;
-		struct fragment fragment = {};
-		bpf_probe_read_kernel(&fragment, sizeof(fragment), first + at);
 		add(kind_of(fragment.page), fragment.len);
+	}
+	return 0;
+}
+
+// A packet as it comes to a socket of this machine. What left on pages of somebody else's and comes on the
+// kernel's own was copied in between: so is zero copy's memory, before a program gets to see it.
+SEC("tp_btf/tcp_probe")
+int delivering(u64 *args)
+{
+	struct sock *socket = (void *)args[0];
+	struct sk_buff *packet = (void *)args[1];
+	u16 other = socket->__sk_common.skc_dport;
+	if ((u16)(other << 8 | other >> 8) != setting(PORT))
+		return 0;
+	s64 behind = behind_headers(packet);
+	if (behind > 0)
+		add(DELIVERED, behind);
+	if (!packet->data_len)
+		return 0;
+	for (u32 at = 0; at < MOST_FRAGMENTS; at++) {
+		struct fragment fragment = fragment_of(packet, at);
+		if (!fragment.page)
+			break;
+		add(kind_of(fragment.page) == SENT_COPIED ? DELIVERED : DELIVERED_ELSE, fragment.len);
 	}
 	return 0;
 }

@@ -43,6 +43,7 @@ pub mod mmap;
 pub mod open;
 pub mod poll;
 pub mod pread;
+pub mod private;
 pub mod probe;
 pub mod reflink;
 pub mod ring;

@@ -1,7 +1,7 @@
 //! mmap(2): a file range in the address space, to be sent from there but never read by this program.
 #![allow(unsafe_code)] // mapping memory, and sending from addresses that no Rust reference may cover
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
@@ -85,10 +85,21 @@ impl Mapping {
         len: usize,
         more: bool,
     ) -> io::Result<usize> {
+        self.send_by(socket, at, len, if more { libc::MSG_MORE } else { 0 })
+    }
+
+    /// The same with other flags of send(2); `MSG_NOSIGNAL` is always among them.
+    pub(crate) fn send_by(
+        &self,
+        socket: BorrowedFd<'_>,
+        at: usize,
+        len: usize,
+        flags: c_int,
+    ) -> io::Result<usize> {
         if at > self.len || len > self.len - at {
             return Err(raw::invalid());
         }
-        let flags = if more { libc::MSG_NOSIGNAL | libc::MSG_MORE } else { libc::MSG_NOSIGNAL };
+        let flags = flags | libc::MSG_NOSIGNAL;
         // SAFETY: `lead + at` was just checked to lie within the mapping, or one past its end if `len` is 0; it is one
         // allocated object, mapped until drop.
         let from = unsafe { self.base.byte_add(self.lead + at) };

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use rustix::event::PollFlags;
 
 use self::in_flight::InFlight;
-use crate::{poll, raw, sockopt};
+use crate::{Mapping, poll, raw, sockopt};
 
 /// Sends owned buffers with `MSG_ZEROCOPY` on **one** socket and holds them while the kernel needs them.
 ///
@@ -96,6 +96,27 @@ impl ZeroCopySender {
         Ok(sent)
     }
 
+    /// The same from a mapped file: `len` bytes, starting `at` bytes into the range.
+    ///
+    /// Nothing is held for it but the count. The kernel has pinned the pages of the file, whatever becomes of the
+    /// mapping; and since this program never reads from a [`Mapping`], there is nothing that it could confuse. What
+    /// others write to the file meanwhile is sent (again), as with sendfile(2). Errors as of [`send`](Self::send) and of
+    /// [`Mapping::send`].
+    pub fn send_mapped(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        mapping: &Mapping,
+        (at, len): (usize, usize),
+        more: bool,
+    ) -> io::Result<usize> {
+        let flags = libc::MSG_ZEROCOPY | if more { libc::MSG_MORE } else { 0 };
+        let sent = mapping.send_by(socket, at, len, flags)?;
+        if sent > 0 {
+            self.in_flight.push(Bytes::new());
+        }
+        Ok(sent)
+    }
+
     /// Sends that the kernel is not known to be done with.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
@@ -160,7 +181,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::testing::{counted, pattern, receive, tcp_pair};
+    use crate::testing::{counted, errno, file_with, pattern, receive, tcp_pair};
 
     #[test]
     fn a_buffer_is_freed_once_the_kernel_is_done_with_it() {
@@ -175,6 +196,22 @@ mod tests {
         assert!(sender.drain(socket.as_fd(), Duration::from_mins(1)).unwrap());
         assert_eq!(sender.in_flight(), 0);
         assert_eq!(freed.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_mapped_file_is_sent_from_where_it_lies() {
+        let (socket, mut peer) = tcp_pair();
+        let mut sender = ZeroCopySender::new(socket.as_fd()).unwrap();
+        let file = file_with(&pattern(30_000));
+        let mapping = Mapping::new(file.as_fd(), 100, 20_000).unwrap();
+        let sent = sender.send_mapped(socket.as_fd(), &mapping, (50, 10_000), false).unwrap();
+        assert_eq!((sender.in_flight(), sent), (1, 10_000));
+        drop(mapping); // its pages are the network's
+        assert_eq!(receive(&mut peer, sent), pattern(30_000)[150..10_150]);
+        assert!(sender.drain(socket.as_fd(), Duration::from_mins(1)).unwrap());
+        let mapping = Mapping::new(file.as_fd(), 0, 10).unwrap();
+        let beyond = sender.send_mapped(socket.as_fd(), &mapping, (5, 6), false);
+        assert_eq!((errno(beyond), sender.in_flight()), (libc::EINVAL, 0));
     }
 
     #[test]
