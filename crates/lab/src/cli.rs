@@ -1,13 +1,16 @@
 //! `sendrail lab`, as it is typed, and what it does.
 
+mod progress;
+
 use crate::{cache, classic, nic, report, subject, table};
 use clap::{Args, Subcommand};
+use progress::Progress;
 use sendrail_sys::statfs::{FileSystem, file_system};
 use serde::Serialize;
 use std::{
     env,
     fs::File,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     os::fd::AsFd,
     path::PathBuf,
     process::ExitCode,
@@ -178,14 +181,15 @@ fn run_table(arguments: &TableArguments) -> Result<(), String> {
     }
     let (program, scratch) = (program()?, arguments.scratch.clone().unwrap_or_else(scratch));
     let plan = table::Plan { program, scratch, len: mib << 20, rounds: check(rounds)? };
-    let table = table::measure(&plan, progress);
-    end_of_progress();
+    let bar = Progress::new();
+    let table = table::measure(&plan, |share, what| bar.share(share, what));
+    drop(bar);
     let table = table.map_err(|error| format!("{}: {error}", plan.scratch.display()))?;
     if let Some(folder) = &arguments.out {
-        let written = report::write(&table, folder);
+        let written = report::table::write(&table, folder);
         written.map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    show(&table, arguments.json, report::text)
+    show(&table, arguments.json, report::table::text)
 }
 
 fn run_classic(arguments: &ClassicArguments) -> Result<(), String> {
@@ -196,8 +200,9 @@ fn run_classic(arguments: &ClassicArguments) -> Result<(), String> {
     }
     let (program, scratch) = (program()?, arguments.scratch.clone().unwrap_or_else(scratch));
     let plan = classic::Plan { program, scratch, most, rounds: check(rounds)? };
-    let lines = classic::measure(&plan, progress);
-    end_of_progress();
+    let bar = Progress::new();
+    let lines = classic::measure(&plan, |what| bar.what(what));
+    drop(bar);
     let lines = lines.map_err(|error| format!("{}: {error}", plan.scratch.display()))?;
     if let Some(folder) = &arguments.out {
         let written = report::classic::write(&lines, folder);
@@ -224,8 +229,9 @@ fn run_cache(arguments: &CacheArguments) -> Result<(), String> {
     let [memory, hot, cold] = [memory, hot, cold].map(|mib| mib << 20);
     let rounds = check(arguments.rounds.unwrap_or(if arguments.quick { 1 } else { 3 }))?;
     let plan = cache::Plan { program, scratch, memory, hot, cold, rate, rounds };
-    let experiment = cache::measure(&plan, progress);
-    end_of_progress();
+    let bar = Progress::new();
+    let experiment = cache::measure(&plan, |what| bar.what(what));
+    drop(bar);
     let experiment = experiment.map_err(|error| format!("{}: {error}", plan.scratch.display()))?;
     if let Some(folder) = &arguments.out {
         let written = report::cache::write(&experiment, folder);
@@ -249,17 +255,6 @@ fn check(rounds: usize) -> Result<usize, String> {
 /// This program, which can be a subject.
 fn program() -> Result<PathBuf, String> {
     env::current_exe().map_err(|error| format!("where is this program? {error}"))
-}
-
-fn progress(what: &str) {
-    if io::stderr().is_terminal() {
-        eprint!("\r\x1b[K{what}");
-        let _ = io::stderr().flush();
-    }
-}
-
-fn end_of_progress() {
-    progress("");
 }
 
 fn show<T: Serialize>(

@@ -4,7 +4,7 @@ use crate::{
     link::Pair,
     probe::{Counts, Probe},
     receiver::Receiver,
-    subject::{Done, Subject, Task},
+    subject::{Done, Subject, Task, known},
     way::Way,
 };
 use sendrail_sys::{
@@ -14,11 +14,12 @@ use sendrail_sys::{
 use std::{
     fs::File,
     io::{self, Write},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     os::fd::AsFd,
     path::Path,
     sync::mpsc::channel,
     thread,
+    time::Duration,
 };
 
 /// What is told of a transfer, and what was seen of it.
@@ -37,30 +38,102 @@ pub fn transfer(
     checks: Option<&File>,
     over: Option<&Pair>,
 ) -> io::Result<Seen> {
+    let task = Task { way, file: file.to_owned(), len, address: None, thresholds: None };
+    perform(subject, probe, task, checks, over)
+}
+
+/// The same as a whole task; where to is found out here, if the way sends at all.
+///
+/// # Errors
+///
+/// Something broke, or other bytes came than were sent.
+pub fn perform(
+    subject: &mut Subject,
+    mut probe: Option<&mut Probe>,
+    mut task: Task,
+    checks: Option<&File>,
+    over: Option<&Pair>,
+) -> io::Result<Seen> {
+    if !task.way.sends() {
+        let port = subject.prepare(&task)?;
+        watch(probe.as_deref_mut(), subject, port)?;
+        return Ok((subject.go()?, seen(probe)?));
+    }
+    let (way, len) = (task.way, task.len);
+    let expected = if way == Way::Known { known::SENT } else { len };
+    receiving(checks, over, |address, received| {
+        task.address = Some(address);
+        let port = subject.prepare(&task)?;
+        watch(probe.as_deref_mut(), subject, port)?;
+        let done = subject.go()?;
+        let count = received()?;
+        if count != expected {
+            return Err(io::Error::other(format!("{count} bytes came of {expected}, by {way}")));
+        }
+        Ok((done, seen(probe)?))
+    })
+}
+
+fn watch(probe: Option<&mut Probe>, subject: &Subject, port: u16) -> io::Result<()> {
+    let Some(probe) = probe else { return Ok(()) };
+    let watched = probe.watch(subject.process(), std::process::id(), port);
+    watched.map_err(|why| io::Error::other(why.to_string()))
+}
+
+fn seen(probe: Option<&mut Probe>) -> io::Result<Option<Counts>> {
+    let counts = probe.map(|probe| probe.counts()).transpose();
+    counts.map_err(|why| io::Error::other(why.to_string()))
+}
+
+/// Receives in a thread of its own what is sent to the address that `sending` is told, which can wait for
+/// the end of it and how much it was.
+pub(crate) fn receiving<T>(
+    checks: Option<&File>,
+    over: Option<&Pair>,
+    sending: impl FnOnce(SocketAddr, &mut dyn FnMut() -> io::Result<u64>) -> io::Result<T>,
+) -> io::Result<T> {
+    with_receiver(over, |receiver| receiver.receive(checks), sending)
+}
+
+/// The same, but nothing is received before it is waited for; and then it is told what it was.
+pub(crate) fn receiving_held<T>(
+    over: Option<&Pair>,
+    sending: impl FnOnce(SocketAddr, &mut dyn FnMut() -> io::Result<Vec<u8>>) -> io::Result<T>,
+) -> io::Result<T> {
+    let (go, word) = channel::<()>();
+    // When the word cannot come any more there is nobody to receive for.
+    let receive = move |receiver: &Receiver| receiver.receive_held(|| word.recv().is_ok());
+    with_receiver(over, receive, |address, received| {
+        let mut go = Some(go);
+        sending(address, &mut || {
+            let _ = go.take().map(|go| go.send(()));
+            received()
+        })
+    })
+}
+
+fn with_receiver<R: Send, T>(
+    over: Option<&Pair>,
+    receive: impl FnOnce(&Receiver) -> io::Result<R> + Send,
+    sending: impl FnOnce(SocketAddr, &mut dyn FnMut() -> io::Result<R>) -> io::Result<T>,
+) -> io::Result<T> {
     thread::scope(|scope| {
         let (tell, told) = channel();
-        let receiving = scope.spawn(move || {
+        let thread = scope.spawn(move || -> io::Result<R> {
             let address = over.map_or(Ok(Ipv4Addr::LOCALHOST.into()), Pair::enter)?;
             let receiver = Receiver::listen(address)?;
             let _ = tell.send(receiver.address());
-            receiver.receive(checks)
+            receive(&receiver)
         });
-        let Ok(address) = told.recv() else {
-            let ended = receiving.join().unwrap_or_else(|_| Err(io::Error::other("a bug")));
-            return Err(ended.err().unwrap_or_else(|| io::Error::other("nobody listens")));
+        let mut thread = Some(thread);
+        let mut received = || match thread.take().map(thread::ScopedJoinHandle::join) {
+            Some(Ok(received)) => received,
+            _ => Err(io::Error::other("a bug")),
         };
-        let task = Task { way, file: file.to_owned(), len, address };
-        let port = subject.prepare(&task)?;
-        let watched = probe
-            .map(|probe| probe.watch(subject.process(), std::process::id(), port).map(|()| probe));
-        let probe = watched.transpose().map_err(|why| io::Error::other(why.to_string()))?;
-        let done = subject.go()?;
-        let count = receiving.join().unwrap_or_else(|_| Err(io::Error::other("a bug")))?;
-        if count != len {
-            return Err(io::Error::other(format!("{count} bytes came of {len}, by {way}")));
-        }
-        let counts = probe.map(|probe| probe.counts()).transpose();
-        Ok((done, counts.map_err(|why| io::Error::other(why.to_string()))?))
+        let Ok(address) = told.recv() else {
+            return Err(received().err().unwrap_or_else(|| io::Error::other("nobody listens")));
+        };
+        sending(address, &mut received)
     })
 }
 
@@ -86,8 +159,15 @@ pub fn make_file(scratch: &Path, len: u64) -> io::Result<tempfile::NamedTempFile
     Ok(file)
 }
 
-/// Throws a file out of the page cache. Says whether it has gone.
+/// Throws a file out of the page cache, for which it may have to wait: a page that the network still has
+/// stays. Says whether it has gone.
 pub fn evict(file: &File) -> bool {
-    let _ = fadvise(file.as_fd(), 0, 0, Advice::DontNeed);
-    cachestat(file.as_fd(), 0, 0).is_ok_and(|stat| stat.cached == 0)
+    for _ in 0..50 {
+        let _ = fadvise(file.as_fd(), 0, 0, Advice::DontNeed);
+        if cachestat(file.as_fd(), 0, 0).is_ok_and(|stat| stat.cached == 0) {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    false
 }

@@ -11,9 +11,13 @@
 //! | [`subject`] | the process that sends, and the wire to it |
 //! | [`receiver`] | the other end of its socket |
 //! | [`probe`] | what the kernel sees |
+//! | [`self_test`] | whether it sees what is known to have happened |
 //! | [`sample`] | what one transfer came to, from all who saw it |
 //! | [`link`] | what the bytes go over |
 //! | [`course`] | one transfer, with all who take part in it |
+//! | [`overwrite`] | the proof of zero copy that needs no probe |
+//! | [`copy_on_write`] | what is copied of private mappings and clones, and when |
+//! | [`machine`] | what disturbs figures on this machine |
 //! | [`table`] | the articles' table, measured |
 //! | [`classic`] | the table of 2008 that is quoted everywhere, on this machine |
 //! | [`cache`], [`group`] | what a cold file does to a hot set, in little memory |
@@ -27,14 +31,18 @@ pub mod article;
 pub mod cache;
 pub mod classic;
 pub mod cli;
+pub mod copy_on_write;
 pub mod course;
 pub mod group;
 pub mod link;
+pub mod machine;
 pub mod nic;
+pub mod overwrite;
 pub mod probe;
 pub mod receiver;
 pub mod report;
 pub mod sample;
+pub mod self_test;
 pub mod subject;
 pub mod table;
 pub mod way;

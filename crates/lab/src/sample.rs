@@ -27,13 +27,18 @@ pub struct Figures {
     pub calls: f64,
     /// Crossings between user and kernel per MiB: two for each call, and for each fault outside of one.
     pub switches: Option<f64>,
+    /// The same for each call that gave bytes to a socket: what the articles mean by one pass.
+    pub switches_a_pass: Option<f64>,
     /// Page faults per MiB.
     pub faults: Option<f64>,
     /// Bytes copied by reading, per byte.
     pub read: Option<f64>,
     /// Bytes copied by sending, per byte.
     pub sent: Option<f64>,
-    /// Copies by the sender's processor, per byte: both.
+    /// Bytes that were passed on without a copy and copied all the same before they reached the receiver's
+    /// socket, per byte: what the kernel does with a process's pages where both ends are on one machine.
+    pub forced: Option<f64>,
+    /// Copies by the sender's processor, per byte: all three.
     pub copies: Option<f64>,
     /// Bytes copied at the receiver, per byte.
     pub received: Option<f64>,
@@ -43,6 +48,10 @@ pub struct Figures {
     pub voluntary: f64,
     /// Context switches for another reason, per MiB.
     pub involuntary: f64,
+    /// Times that the engine waited for the socket, beside its calls, per MiB.
+    pub socket_waits: f64,
+    /// Times that it waited for the disk, beside its calls, per MiB.
+    pub disk_waits: f64,
     /// Processor time of the sender, in seconds per GiB.
     pub cpu: f64,
     /// Time, in seconds per GiB.
@@ -60,13 +69,22 @@ impl Sample {
             calls: counts.map_or(done.calls, |counts| counts.calls) as f64 / mib,
             switches: counts.map(|counts| 2.0 * (counts.calls + counts.faults) as f64 / mib),
             faults: counts.map(|counts| (counts.faults + counts.faults_inside) as f64 / mib),
-            read: counts.map(|counts| per_byte(counts.read)),
-            sent: counts.map(sent_copied),
-            copies: counts.map(|counts| per_byte(counts.read) + sent_copied(counts)),
+            switches_a_pass: counts
+                .filter(|counts| counts.passes > 0)
+                .map(|counts| 2.0 * (counts.calls + counts.faults) as f64 / counts.passes as f64),
+            read: counts.and_then(|counts| read(counts, self.way)).map(per_byte),
+            sent: counts.map(|counts| in_packets(counts, counts.sent_copied)),
+            forced: counts.map(|counts| in_packets(counts, counts.forced())),
+            copies: counts.and_then(|counts| {
+                let sent = in_packets(counts, counts.sent_copied + counts.forced());
+                Some(per_byte(read(counts, self.way)?) + sent)
+            }),
             received: counts.map(|counts| per_byte(counts.received)),
             disk: done.disk.map(per_byte),
             voluntary: done.voluntary as f64 / mib,
             involuntary: done.involuntary as f64 / mib,
+            socket_waits: f64::from(done.waits.0) / mib,
+            disk_waits: f64::from(done.waits.1) / mib,
             cpu: done.cpu as f64 / 1e9 / gib,
             wall: done.wall as f64 / 1e9 / gib,
         }
@@ -77,18 +95,20 @@ impl Sample {
         let Some(counts) = self.counts else { return Vec::new() };
         let mut all = Vec::new();
         let close = |one: u64, other: u64| one.abs_diff(other) * 50 <= one.max(other); // 2 %
-        if !close(counts.sent(), self.len) {
+        if let Some(lost @ 1..) = counts.lost {
+            all.push(format!("the probe was not told of {lost} events"));
+        }
+        if self.way.sends() && !close(counts.sent(), self.len) {
             all.push(format!("{} bytes in packets, {} sent", counts.sent(), self.len));
         }
         // Memory for buffers, and a pipe or a ring that is made for the first time, are no transfer's own.
-        // A fresh buffer for each send is a fresh mapping, at times.
-        let counted = !matches!(self.way, Way::ReadZerocopy { .. });
-        if counted && counts.calls.abs_diff(self.done.calls) > 12 {
+        if self.way.counts_calls() && counts.calls.abs_diff(self.done.calls) > 12 {
             all.push(format!("{} calls seen, {} told", counts.calls, self.done.calls));
         }
-        let copied = counts.read + counts.sent_copied;
-        if self.link == Link::NotGathering {
-            return all; // what is copied for the device, nobody tells
+        let copied = counts.read + counts.ring_read.unwrap_or(0) + counts.sent_copied;
+        // What is copied for the device, nobody tells; nor what nobody can see.
+        if self.link == Link::NotGathering || read(counts, self.way).is_none() {
+            return all;
         }
         if !close(copied, self.done.copied) && copied.abs_diff(self.done.copied) * 50 > self.len {
             all.push(format!("{copied} bytes copied, {} told", self.done.copied));
@@ -97,9 +117,17 @@ impl Sample {
     }
 }
 
+/// Bytes that were copied by reading. Nothing, where that is done by a ring that cannot be seen.
+fn read(counts: Counts, way: Way) -> Option<u64> {
+    match (counts.ring_read, way) {
+        (None, Way::RingRead) => None,
+        (ring_read, _) => Some(counts.read + ring_read.unwrap_or(0)),
+    }
+}
+
 /// Of each byte in packets, so that one that was lost and sent again does not count as copied twice.
-fn sent_copied(counts: Counts) -> f64 {
-    counts.sent_copied as f64 / counts.sent().max(1) as f64
+fn in_packets(counts: Counts, bytes: u64) -> f64 {
+    bytes as f64 / counts.sent().max(1) as f64
 }
 
 /// The middle one of each figure by itself.
@@ -121,11 +149,15 @@ pub fn median(samples: &[Figures]) -> Figures {
         faults: middle(&|figures| figures.faults),
         read: middle(&|figures| figures.read),
         sent: middle(&|figures| figures.sent),
+        forced: middle(&|figures| figures.forced),
+        switches_a_pass: middle(&|figures| figures.switches_a_pass),
         copies: middle(&|figures| figures.copies),
         received: middle(&|figures| figures.received),
         disk: middle(&|figures| figures.disk),
         voluntary: sure(&|figures| figures.voluntary),
         involuntary: sure(&|figures| figures.involuntary),
+        socket_waits: sure(&|figures| figures.socket_waits),
+        disk_waits: sure(&|figures| figures.disk_waits),
         cpu: sure(&|figures| figures.cpu),
         wall: sure(&|figures| figures.wall),
     }
@@ -141,6 +173,8 @@ mod tests {
             faults: 0,
             read: 1 << 20,
             sent_copied: 1 << 20,
+            delivered: 1 << 20,
+            passes: 16,
             received: 1 << 20,
             ..Counts::default()
         };
@@ -155,6 +189,7 @@ mod tests {
         let figures = sample().figures();
         assert_eq!((figures.read, figures.sent, figures.copies), (Some(1.0), Some(1.0), Some(2.0)));
         assert_eq!((figures.calls, figures.switches), (32.0, Some(64.0)));
+        assert_eq!(figures.switches_a_pass, Some(4.0));
         assert!((figures.cpu - 1.024).abs() < 1e-9);
         assert_eq!(sample().disagreements(), [""; 0]);
     }
@@ -166,6 +201,36 @@ mod tests {
         counts.sent_copied = counts.sent_copied * 103 / 100;
         assert_eq!(sample.figures().copies, Some(2.0));
         assert_eq!(sample.disagreements().len(), 1, "but it is told: {:?}", sample.disagreements());
+    }
+
+    #[test]
+    fn what_is_copied_at_delivery_is_a_copy() {
+        let mut sample = sample();
+        let counts = sample.counts.as_mut().unwrap();
+        (counts.sent_copied, counts.sent_user) = (0, 1 << 20);
+        let figures = sample.figures();
+        assert_eq!(
+            (figures.sent, figures.forced, figures.copies),
+            (Some(0.0), Some(1.0), Some(2.0))
+        );
+        sample.counts.as_mut().unwrap().delivered_else = 1 << 20;
+        assert_eq!(sample.figures().copies, Some(1.0));
+    }
+
+    #[test]
+    fn a_ring_that_cannot_be_seen_is_not_said_to_copy_nothing() {
+        let mut sample = Sample { way: Way::RingRead, ..sample() };
+        assert_eq!(sample.figures().copies, None);
+        let counts = sample.counts.as_mut().unwrap();
+        (counts.read, counts.ring_read) = (0, Some(1 << 20));
+        assert_eq!(sample.figures().copies, Some(2.0));
+    }
+
+    #[test]
+    fn events_that_were_lost_are_told() {
+        let mut sample = sample();
+        sample.counts.as_mut().unwrap().lost = Some(3);
+        assert_eq!(sample.disagreements(), ["the probe was not told of 3 events"]);
     }
 
     #[test]

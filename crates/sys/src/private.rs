@@ -91,7 +91,7 @@ impl Drop for PrivateMapping {
 mod tests {
     #![allow(clippy::unwrap_used)] // a test stops at the first thing that fails
 
-    use std::io::Read;
+    use std::io::{Read, Seek};
     use std::os::fd::AsFd;
 
     use super::*;
@@ -106,7 +106,7 @@ mod tests {
         mapping.write(5_000, changed);
         assert_eq!(mapping.read(5_000), changed);
         let mut whole = Vec::new();
-        std::io::Seek::rewind(&mut file).unwrap();
+        file.rewind().unwrap();
         file.read_to_end(&mut whole).unwrap();
         assert_eq!(whole, pattern(10_000));
     }

@@ -1,7 +1,7 @@
 //! The report as one page: the table, what the time is, and the way of a byte for each way of sending,
 //! with what was measured on its arrows. No script, and nothing from elsewhere.
 
-use super::{STYLE, grid, notes};
+use super::{super::STYLE, notes, parts::parts, sending};
 use crate::{
     article::{asserted, remark},
     link::Link,
@@ -12,8 +12,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The page.
 pub fn page(table: &Table) -> String {
-    let notes = notes(table);
-    let about = notes.split("\n\n").next().unwrap_or_default();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -26,15 +24,19 @@ pub fn page(table: &Table) -> String {
             }
             body {
                 h1 { "The articles’ table, measured" }
-                @for line in about.lines() { p class=[line.starts_with("Note:").then_some("note")] { (line) } }
-                h2 { "The table" }
-                (grid(table).html())
+                (sending(table).html())
+                ul class="notes" { @for line in notes(table) { li { (line) } } }
                 h2 { "Processor time" }
                 p { "Of the sender, in seconds per GiB; hot and, below it, cold." }
                 (bars(table))
                 h2 { "The way of a byte" }
                 p { "A thick line is a copy by the processor, a dashed one is none. The numbers are bytes copied per byte sent, in this run." }
-                div class="ways" { @for row in table.rows.iter().filter(|row| !row.cold && row.link == Link::Loopback) { (path_of_a_byte(row)) } }
+                div class="ways" { @for row in table.rows.iter().filter(|row| !row.cold) { (path_of_a_byte(row)) } }
+                @for part in parts(table) {
+                    h2 { (part.title) }
+                    (part.grid.html())
+                    ul class="notes" { @for line in part.words { li { (line) } } }
+                }
             }
         }
     };
@@ -110,7 +112,7 @@ fn steps(row: &Row) -> Vec<(Place, Place, Step)> {
     let figures = &row.figures;
     let (read, sent) = (Step::Cpu(figures.read), Step::Cpu(figures.sent));
     let mut steps = match row.way {
-        Way::ReadWrite { .. } | Way::Uncached => {
+        Way::ReadWrite { .. } | Way::Uncached | Way::RingRead => {
             vec![(Disk, Cache, Step::Dma), (Cache, Process, read), (Process, Socket, sent)]
         }
         Way::ReadZerocopy { .. } => vec![
@@ -118,12 +120,15 @@ fn steps(row: &Row) -> Vec<(Place, Place, Step)> {
             (Cache, Process, read),
             (Process, Socket, Step::Reference("pinned pages")),
         ],
+        Way::MmapZerocopy { .. } => {
+            vec![(Disk, Cache, Step::Dma), (Cache, Socket, Step::Reference("pinned pages"))]
+        }
         Way::MmapWrite => vec![
             (Disk, Cache, Step::Dma),
             (Cache, Process, Step::Reference("mapped")),
             (Process, Socket, sent),
         ],
-        Way::Sendfile | Way::Splice | Way::Sendrail => {
+        Way::Sendfile | Way::Splice | Way::Sendrail | Way::Front(_) | Way::Known => {
             let passed = match figures.sent {
                 Some(copied) if copied > 0.02 => sent,
                 _ => Step::Reference("pages passed on"),
@@ -131,30 +136,42 @@ fn steps(row: &Row) -> Vec<(Place, Place, Step)> {
             vec![(Disk, Cache, Step::Dma), (Cache, Socket, passed)]
         }
         Way::Direct => vec![(Disk, Process, Step::Dma), (Process, Socket, sent)],
+        Way::Checksum(_) => vec![(Disk, Cache, Step::Dma), (Cache, Process, read)],
     };
-    steps.push((Socket, Device, Step::Dma));
+    steps.push((
+        Socket,
+        Device,
+        match (figures.forced, row.link) {
+            (Some(forced), _) if forced > 0.02 => Step::Cpu(Some(forced)),
+            (_, Link::Loopback) => Step::Reference("no device"),
+            _ => Step::Dma,
+        },
+    ));
     steps
 }
 
 fn path_of_a_byte(row: &Row) -> Markup {
     let copies = row.figures.copies.map_or_else(|| "?".to_owned(), |copies| format!("{copies:.2}"));
-    let switches = row.figures.switches.map_or_else(
-        || format!("{:.2} calls a MiB", row.figures.calls),
-        |switches| format!("{switches:.1} switches a MiB"),
-    );
+    let switches = match (row.figures.switches_a_pass, row.figures.switches) {
+        (Some(a_pass), Some(switches)) => {
+            format!("{a_pass:.1} crossings a pass, {switches:.1} a MiB")
+        }
+        _ => format!("{:.2} calls a MiB", row.figures.calls),
+    };
     html! {
         figure {
             figcaption {
-                strong { (row.way.to_string()) }
+                strong { (row.way.to_string()) @if row.link != Link::Loopback { ", " (row.link.to_string()) } }
                 @if let Some(asserted) = asserted(row.way, row.link) {
-                    "Asserted: " (asserted.cpu_copies) " copies by the processor, " (asserted.switches) " switches; measured: " (copies) " copies. "
+                    "Asserted: " (asserted.cpu_copies) " copies by the processor, " (asserted.switches) " switches a pass; measured: " (copies) " copies. "
                 }
-                (switches) ". " (capital(remark(row.way))) "."
+                (capital(remark(row.way))) "."
             }
             svg viewBox="0 0 640 180" role="img" aria-label=(format!("The way of a byte by {}", row.way)) {
                 line class="border" x1="0" y1="82" x2="640" y2="82" {}
                 text class="lane" x="4" y="74" { "user" }
                 text class="lane" x="4" y="98" { "kernel" }
+                text class="lane" x="636" y="74" text-anchor="end" { (switches) }
                 @for (from, to, step) in steps(row) { (arrow(from.at(), to.at(), step)) }
                 @for place in Place::ALL {
                     @let (x, y) = place.at();
@@ -194,7 +211,7 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Figures;
+    use crate::{machine::Machine, sample::Figures};
 
     fn table() -> Table {
         let figures = Figures {
@@ -217,6 +234,13 @@ mod tests {
             rows: rows.collect(),
             warnings: vec!["what is in /tmp/<a> & \"b\" is hot".to_owned()],
             samples: Vec::new(),
+            machine: Machine::default(),
+            self_tests: Vec::new(),
+            fronts: Vec::new(),
+            checksums: Vec::new(),
+            overwritten: Vec::new(),
+            private: Vec::new(),
+            reflink: None,
         }
     }
 
@@ -229,7 +253,8 @@ mod tests {
         }
         assert_eq!(page.matches("<figure>").count(), Way::ALL.len());
         assert!(page.contains("/tmp/&lt;a&gt; &amp; &quot;b&quot;"));
-        for tag in ["svg", "table", "thead", "figure", "figcaption", "div", "tr", "td"] {
+        for tag in ["svg", "table", "thead", "figure", "figcaption", "div", "ul", "li", "tr", "td"]
+        {
             let count = |text: String| page.matches(text.as_str()).count();
             let opened = count(format!("<{tag}>")) + count(format!("<{tag} "));
             assert_eq!(opened, count(format!("</{tag}>")), "{tag}");
