@@ -21,6 +21,7 @@
 //! | [`table`] | the articles' table, measured |
 //! | [`classic`] | the table of 2008 that is quoted everywhere, on this machine |
 //! | [`cache`], [`group`] | what a cold file does to a hot set, in little memory |
+//! | [`calibrate`] | up to which size memory is cheaper than sendfile here; the server asks at start-up |
 //! | [`nic`] | what the features of network interfaces mean for sending |
 //! | [`report`] | what is shown of it, and written |
 //! | [`cli`] | `sendrail lab` as it is typed |
@@ -29,6 +30,7 @@
 
 pub mod article;
 pub mod cache;
+pub mod calibrate;
 pub mod classic;
 pub mod cli;
 pub mod copy_on_write;

@@ -77,7 +77,7 @@ pub struct FileRules {
 impl FileRules {
     /// Files up to this many bytes may be answered from memory.
     pub(crate) fn small_limit(&self) -> u64 {
-        self.small.unwrap_or(crate::calibrate::FALLBACK)
+        self.small.unwrap_or(sendrail_lab::calibrate::FALLBACK)
     }
 }
 

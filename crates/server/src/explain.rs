@@ -1,12 +1,12 @@
 //! `sendrail explain`: how a file would be sent, and why.
 
 use crate::{
-    calibrate,
     cli::ExplainArguments,
     config::Problem,
     respond::tier::{ALWAYS, OFTEN},
 };
 use sendrail_files::{Found, Mutable, OpenFile, Root, RootOptions, Sibling, Siblings};
+use sendrail_lab::calibrate;
 use sendrail_sys::{
     open::{OpenFlags, reopen},
     probe::{Probe, State},

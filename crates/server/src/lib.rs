@@ -16,7 +16,6 @@ pub mod page_cache;
 pub mod serve;
 
 mod announce;
-mod calibrate;
 mod clock;
 mod connection;
 mod listen;

@@ -1,12 +1,13 @@
 //! `sendrail serve`: brings the rooms together, starts the workers, and obeys signals.
 
 use crate::{
-    announce, calibrate,
+    announce,
     config::{Config, Problem},
     listen, log,
     shutdown::{Commander, Order},
     worker::{Shared, Worker},
 };
+use sendrail_lab::calibrate;
 use std::{
     io::{self, IsTerminal},
     sync::Arc,

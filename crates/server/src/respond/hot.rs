@@ -2,7 +2,7 @@
 //! small file behind it.
 //!
 //! One contiguous send of head and body is cheaper than head and sendfile, up to a size that
-//! depends on the machine (`calibrate`). Which of those files are worth the memory, `tier` decides.
+//! depends on the machine (`sendrail_lab::calibrate`). Which of those files are worth the memory, `tier` decides.
 
 use super::tier::Lease;
 use sendrail_files::OpenFile;

@@ -2,7 +2,7 @@
 //!
 //! No figure of another machine can say: where copying is cheap against handling pages, a send of
 //! 100 KiB from memory costs 0.89 of sendfile, elsewhere 1.3 times as much (docs/decisions/0004).
-//! So the server tries both at start-up, over loopback, with its own binary as the file, for some
+//! So the server has both tried at start-up, over loopback, with its own binary as the file, for some
 //! 30 ms of CPU time.
 
 use rustix::time::{ClockId, clock_gettime};
@@ -21,11 +21,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is believed when nothing can be measured: cheaper everywhere we have looked.
-pub(crate) const FALLBACK: u64 = 4 << 10;
+/// What is believed when nothing can be measured, in bytes: cheaper everywhere we have looked.
+pub const FALLBACK: u64 = 4 << 10;
 
 /// What `--small-files-memory` is by default, in bytes.
-pub(crate) const WORKING_SET: usize = 512 << 10;
+pub const WORKING_SET: usize = 512 << 10;
 
 /// The sizes that are tried, in bytes.
 const SIZES: [usize; 5] = [8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10];
@@ -46,13 +46,14 @@ const WORTH: f64 = 0.97;
 /// stranger connected before we did. A server that does not start is worse than one that guesses.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What was measured.
+/// What was measured. Shown as the cost from memory against sendfile, by size.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Calibration {
+pub struct Calibration {
     /// Files up to this many bytes are better sent from memory.
-    pub(crate) limit: u64,
-    /// Sizes in bytes, and the CPU time from memory as a ratio of that by sendfile.
-    pub(crate) ratios: Vec<(usize, f64)>,
+    pub limit: u64,
+    /// The sizes tried, in bytes and ascending, and the CPU time from memory as a ratio of that by sendfile: below 1 memory
+    /// is cheaper.
+    pub ratios: Vec<(usize, f64)>,
 }
 
 impl fmt::Display for Calibration {
@@ -63,13 +64,14 @@ impl fmt::Display for Calibration {
     }
 }
 
-/// Measures, with bytes from a range of memory as large as `working_set`, so that what does not fit
-/// the caches is not taken from them.
+/// Measures, with bytes from a range of memory as large as `working_set` (in bytes), so that what does not fit
+/// the caches is not taken from them. Some 30 ms of CPU time.
 ///
 /// # Errors
 ///
-/// No loopback, or /proc is not there: the caller goes on with [`FALLBACK`].
-pub(crate) fn measure(working_set: usize) -> io::Result<Calibration> {
+/// No loopback, or one that drops what is sent (`TimedOut`, after a second), or /proc is not there: the caller goes on
+/// with [`FALLBACK`].
+pub fn measure(working_set: usize) -> io::Result<Calibration> {
     let file = File::open("/proc/self/exe")?;
     let len = (file.metadata()?.len() as usize).min(working_set.max(SIZES[SIZES.len() - 1]));
     let mut memory = vec![0; len];
