@@ -63,6 +63,8 @@ fn help_is_a_page_that_names_every_option() {
         "--max-connections",
         "--method",
         "--window",
+        "--drop-behind-lag",
+        "--ring-depth",
         "--small-files",
         "--small-files-memory",
         "--symlinks",
@@ -142,6 +144,9 @@ fn values_that_make_no_sense_are_refused_in_one_line() {
         ("--workers", "0", "--workers 0"),
         ("--workers", "1025", "from 1 to 1024"),
         ("--window", "4095", "--window 4095"),
+        ("--ring-depth", "0", "--ring-depth 0: must be from 1 to 64"),
+        ("--ring-depth", "65", "--ring-depth 65: must be from 1 to 64"),
+        ("--drop-behind-lag", "2097151", "--drop-behind-lag 2097151: must be at least 2m"),
         ("--max-connections", "0", "--max-connections 0"),
         ("--max-connections", "99999999999", "ulimit -n"),
         ("--header-timeout", "0s", "--header-timeout 0"),
@@ -333,6 +338,32 @@ fn explain_knows_forced_methods_and_variants() {
         assert!(said.contains(".br: older than the file"), "{said}");
         assert!(said.contains(".zst: none"), "{said}");
     }
+}
+
+#[test]
+fn explain_honours_what_would_be_given_to_serve() {
+    let tree = Tree::new();
+    let path = tree.file("a.bin", bytes(5000)).display().to_string();
+    for (arguments, expected) in [
+        (&["--window", "8k"][..], "calls of at most 8 KiB"),
+        (&["--small-files", "5000"], "one send from memory while"),
+        (&["--small-files", "4999"], "moved by     MSG_MORE"),
+    ] {
+        let said = text(&run(&[&["explain", &path], arguments].concat()).stdout);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    let said = text(&run(&["explain", &path, "--ring-depth", "3"]).stdout);
+    let line = said.lines().find(|line| line.starts_with("past cache")).unwrap();
+    assert!(!line.contains("reads of") || line.contains("up to 3 reads of 512 KiB"), "{line}");
+    for (arguments, why) in [
+        (["--window", "1"], "--window 1: must be at least 4k"),
+        (["--ring-depth", "65"], "--ring-depth 65: must be from 1 to 64"),
+    ] {
+        let said = one_line(&[&["explain", &path], &arguments[..]].concat());
+        assert!(said.contains(why), "{said}");
+    }
+    let both = ["explain", &path, "--method", "copy", "--direct-above", "1m"];
+    assert!(one_line(&both).contains("--direct-above: --method copy is for files of every size"));
 }
 
 #[test]

@@ -33,4 +33,5 @@ mod replaced;
 mod semantics;
 mod slow_clients;
 mod slow_disk;
+mod thresholds;
 mod truncation;

@@ -4,8 +4,17 @@ use std::{fs, os::fd::AsFd, path::Path};
 
 /// Anonymous memory that is resident, in bytes (`RssAnon` of `proc_pid_status(5)`).
 pub(crate) fn anonymous_memory(pid: u32) -> u64 {
+    memory(pid, "RssAnon:")
+}
+
+/// Memory that is pinned for devices, in bytes (`VmPin` of `proc_pid_status(5)`): the buffers of io_uring.
+pub(crate) fn pinned_memory(pid: u32) -> u64 {
+    memory(pid, "VmPin:")
+}
+
+fn memory(pid: u32, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("since Linux 4.5");
+    let line = status.lines().find(|line| line.starts_with(field)).expect("since Linux 4.5");
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
 }
 

@@ -3,12 +3,14 @@
 use crate::page_cache::arguments::CacheArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sendrail_lab::cli::LabArguments;
-use sendrail_transfer::{DropBehind, Method};
+use sendrail_transfer::DropBehind;
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 mod mutable;
+mod sending;
 
 pub use mutable::{MutableArguments, MutableChoice};
+pub use sending::{MethodChoice, SendingArguments};
 
 /// Serves files over HTTP by the cheapest path the kernel offers, and shows the receipt.
 #[derive(Debug, Parser)]
@@ -63,33 +65,24 @@ pub struct ServeArguments {
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub max_connections: Option<usize>,
 
-    /// How files leave: auto looks at each file; the others force one method
-    #[arg(long, value_enum, default_value_t, help_heading = "Sending")]
-    pub method: MethodChoice,
+    /// How files leave.
+    #[command(flatten)]
+    pub sending: SendingArguments,
 
-    /// Files of this size or more are read past the page cache (as by --method direct), and ranges of
-    /// them too, whatever is resident: what nginx calls directio. Without it, no size decides
-    #[arg(long, value_name = "SIZE", help_heading = "Sending")]
-    pub direct_above: Option<Size>,
-
-    /// The most that is moved for one client before the next one's turn
-    #[arg(long, value_name = "SIZE", default_value = "2m", help_heading = "Sending")]
-    pub window: Size,
+    /// The most memory those take per worker; only files asked for often get a share. More than
+    /// half of a core's L2 cache is not worth it
+    #[arg(long, value_name = "SIZE", default_value = "512k", help_heading = "Sending")]
+    pub small_files_memory: Size,
 
     /// Whether pages that a transfer brought into the page cache are given back behind it. auto: unless
     /// memory is free, or they are asked for often; on: unless they are asked for often; off: never
     #[arg(long, value_enum, default_value_t, help_heading = "Sending")]
     pub drop_behind: DropBehindChoice,
 
-    /// Files up to this size may be answered from memory. auto measures at start-up, for some 30 ms,
-    /// up to which size that is cheaper than sendfile on this machine
-    #[arg(long, value_name = "SIZE|auto", default_value = "auto", help_heading = "Sending")]
-    pub small_files: SizeOrAuto,
-
-    /// The most memory those take per worker; only files asked for often get a share. More than
-    /// half of a core's L2 cache is not worth it
-    #[arg(long, value_name = "SIZE", default_value = "512k", help_heading = "Sending")]
-    pub small_files_memory: Size,
+    /// The most that stays behind a transfer before it is given back; where many share little memory it is
+    /// less. At least 2m
+    #[arg(long, value_name = "SIZE", default_value = "16m", help_heading = "Sending")]
+    pub drop_behind_lag: Size,
 
     /// Which symbolic links are followed. same-root: those that stay beneath DIR (a link with an
     /// absolute target does not)
@@ -181,52 +174,13 @@ pub struct ExplainArguments {
     /// The file to explain
     pub path: PathBuf,
 
-    /// Explain it as if this method were forced
-    #[arg(long, value_enum, default_value_t)]
-    pub method: MethodChoice,
-
-    /// Explain it as if this were given to serve
-    #[arg(long, value_name = "SIZE", conflicts_with = "method")]
-    pub direct_above: Option<Size>,
+    /// Explain it as if these were given to serve.
+    #[command(flatten)]
+    pub sending: SendingArguments,
 
     /// What is done about files that change.
     #[command(flatten)]
     pub mutable: MutableArguments,
-}
-
-/// `--method`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum MethodChoice {
-    /// Chosen by what the file lies on and what the kernel allows
-    #[default]
-    Auto,
-    /// read+write through a buffer
-    Copy,
-    /// read+write that leaves nothing in the page cache (RWF_DONTCACHE)
-    Uncached,
-    /// mmap+write
-    Mapped,
-    /// Past the page cache: io_uring with O_DIRECT
-    Direct,
-    /// sendfile(2)
-    Sendfile,
-    /// splice(2) through a pipe
-    Splice,
-}
-
-impl MethodChoice {
-    /// The method to force, if any.
-    pub fn forced(self) -> Option<Method> {
-        match self {
-            Self::Auto => None,
-            Self::Copy => Some(Method::Copy),
-            Self::Uncached => Some(Method::Uncached),
-            Self::Mapped => Some(Method::Mapped),
-            Self::Direct => Some(Method::Direct),
-            Self::Sendfile => Some(Method::Sendfile),
-            Self::Splice => Some(Method::Splice),
-        }
-    }
 }
 
 /// `--drop-behind`.

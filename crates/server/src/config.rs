@@ -2,7 +2,7 @@
 
 use crate::cli::{DotfileChoice, LogFormat, ServeArguments, SymlinkChoice};
 use sendrail_files::{Dotfiles, Root, RootOptions, Symlinks};
-use sendrail_transfer::Options;
+use sendrail_transfer::{Options, plan::LEAST_LAG};
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// Why the server cannot start: one line for a person.
@@ -116,7 +116,12 @@ impl Config {
     ///
     /// The first value that makes no sense, with the option's name.
     pub fn check(typed: ServeArguments) -> Result<Self, Problem> {
-        typed.mutable.check(typed.method.forced(), typed.direct_above.map(|size| size.0))?;
+        let transfer = Options {
+            drop_behind: typed.drop_behind.mode(),
+            drop_behind_lag: typed.drop_behind_lag.0,
+            ..typed.sending.options()?
+        };
+        typed.mutable.check(transfer.method, transfer.direct_above)?;
         let root = typed.mutable.open(
             &typed.dir,
             RootOptions {
@@ -157,19 +162,13 @@ impl Config {
                 workers.saturating_mul(open_files),
                 ours,
             )?,
-            transfer: Options {
-                method: typed.method.forced(),
-                window: typed.window.0,
-                send_timeout: None,
-                drop_behind: typed.drop_behind.mode(),
-                direct_above: typed.direct_above.map(|size| size.0),
-            },
+            transfer,
             files: FileRules {
                 listing: typed.listing.is_on(),
                 index: index_names(typed.index)?,
                 precompressed: typed.precompressed.is_on(),
                 cache_control: field_value("--cache-control", typed.cache_control)?,
-                small: typed.small_files.0,
+                small: typed.sending.small_files.0,
                 small_memory: typed.small_files_memory.0,
                 open_files,
                 open_files_valid: typed.open_files_valid.0,
@@ -210,15 +209,10 @@ fn check_limits(typed: &ServeArguments) -> Result<(), Problem> {
             return Err(Problem::new(format!("{name} 0: every connection would be cut at once")));
         }
     }
-    if let (Some(method), Some(_)) = (typed.method.forced(), typed.direct_above) {
+    if typed.drop_behind_lag.0 < LEAST_LAG {
         return Err(Problem::new(format!(
-            "--direct-above: --method {method} is for files of every size"
-        )));
-    }
-    if typed.window.0 < 4096 {
-        return Err(Problem::new(format!(
-            "--window {}: must be at least 4k, a page",
-            typed.window.0
+            "--drop-behind-lag {}: must be at least 2m",
+            typed.drop_behind_lag.0
         )));
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! `sendrail explain`: how a file would be sent, and why.
 
 use crate::{
-    cli::ExplainArguments,
+    cli::{ExplainArguments, SendingArguments},
     config::Problem,
     respond::tier::{ALWAYS, OFTEN},
 };
@@ -13,7 +13,7 @@ use sendrail_sys::{
     ring::ReadRing,
     stat::direct_alignment,
 };
-use sendrail_transfer::{Medium, Method, Options, Residency, plan, receipt::Refusals};
+use sendrail_transfer::{Medium, Method, Residency, plan, receipt::Refusals};
 use std::{
     io::{self, Write},
     os::fd::{AsFd, BorrowedFd},
@@ -35,6 +35,8 @@ pub fn run(arguments: &ExplainArguments) -> Result<(), Problem> {
 }
 
 fn explain(arguments: &ExplainArguments, out: &mut impl Write) -> Result<io::Result<()>, Problem> {
+    let forced = arguments.sending.options()?;
+    arguments.mutable.check(forced.method, forced.direct_above)?;
     let path = &arguments.path;
     let problem = |why: String| Problem::new(format!("{}: {why}", path.display()));
     let real = path.canonicalize().map_err(|error| problem(error.to_string()))?;
@@ -53,9 +55,6 @@ fn explain(arguments: &ExplainArguments, out: &mut impl Write) -> Result<io::Res
     let file = find(&root)?;
     let facts = file.facts();
     let medium = Medium::from(facts.file_system);
-    let direct_above = arguments.direct_above.map(|size| size.0);
-    let forced = Options { method: arguments.method.forced(), direct_above, ..Options::default() };
-    arguments.mutable.check(forced.method, direct_above)?;
     let sent_beneath = arguments.mutable.open(parent, options)?;
     let sent = find(&sent_beneath)?;
     let plan = if sent.mutable() == Mutable::Copy {
@@ -81,10 +80,10 @@ fn explain(arguments: &ExplainArguments, out: &mut impl Write) -> Result<io::Res
         writeln!(
             out,
             "moved by     {}",
-            how(facts.len, &plan, residency_of_sent, forced.method.is_some())
+            how(facts.len, &plan, residency_of_sent, &arguments.sending)
         )?;
         writeln!(out, "changes      {}", of_changes(&sent_beneath, &sent))?;
-        writeln!(out, "past cache   {}", past_the_cache(file.file().as_fd()))?;
+        writeln!(out, "past cache   {}", past_the_cache(file.file().as_fd(), forced.ring_depth))?;
         writeln!(out)?;
         writeln!(out, "what this kernel offers for this file:")?;
         writeln!(out, "{}", Probe::of_file(file.file().as_fd()))?;
@@ -122,7 +121,7 @@ fn of_changes(root: &Root, file: &OpenFile) -> String {
 }
 
 /// What `--method direct` and `--direct-above` come to for this file: tried as the engine does it.
-fn past_the_cache(file: BorrowedFd<'_>) -> String {
+fn past_the_cache(file: BorrowedFd<'_>, depth: usize) -> String {
     let alignment = match reopen(file, OpenFlags::READ | OpenFlags::DIRECT) {
         Err(error) => Err(error.to_string()),
         Ok(direct) => match direct_alignment(direct.as_fd()) {
@@ -141,10 +140,9 @@ fn past_the_cache(file: BorrowedFd<'_>) -> String {
             return format!("no O_DIRECT: {why}; {instead}");
         }
     };
-    match ReadRing::new(plan::RING_DEPTH, plan::RING_BUFFER) {
+    match ReadRing::new(depth, plan::RING_BUFFER) {
         Ok(_) => format!(
-            "O_DIRECT {blocks}, by io_uring: up to {} reads of {} KiB at once",
-            plan::RING_DEPTH,
+            "O_DIRECT {blocks}, by io_uring: up to {depth} reads of {} KiB at once",
             plan::RING_BUFFER >> 10
         ),
         Err(refused) => format!("O_DIRECT {blocks}, by pread: no io_uring, {}", refused.error),
@@ -152,15 +150,17 @@ fn past_the_cache(file: BorrowedFd<'_>) -> String {
 }
 
 /// The plan in a sentence.
-fn how(len: u64, plan: &plan::Plan, residency: Residency, forced: bool) -> String {
+fn how(len: u64, plan: &plan::Plan, residency: Residency, typed: &SendingArguments) -> String {
     let mut first = String::new();
-    if !forced {
-        let measured = calibrate::measure(calibrate::WORKING_SET)
-            .map_or(calibrate::FALLBACK, |found| found.limit);
-        if len <= ALWAYS.min(measured) {
+    if typed.method.forced().is_none() {
+        let small = typed.small_files.0.unwrap_or_else(|| {
+            calibrate::measure(calibrate::WORKING_SET)
+                .map_or(calibrate::FALLBACK, |found| found.limit)
+        });
+        if len <= ALWAYS.min(small) {
             return "one send of head and body from memory, once the file is kept open".into();
         }
-        if len <= measured {
+        if len <= small {
             first = format!(
                 "one send from memory while it is asked for {OFTEN} times in ten seconds; else "
             );

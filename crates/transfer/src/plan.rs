@@ -28,16 +28,29 @@ pub const LITTLE: u64 = 256 << 10;
 /// (`pipe(7)`, pipe-user-pages-soft). Each takes two descriptors. Who comes when all are lent uses `sendfile(2)`.
 pub const SHARED_PIPES: usize = 64;
 
-/// Rings that the `direct` transfers of a process share at the most: with their buffers 64 MiB in all, however many transfers
-/// there are. Each takes a descriptor. Who comes when all are lent reads by `pread(2)`.
+/// Rings that the `direct` transfers of a process share at the most, however many transfers there are. Each takes a
+/// descriptor. Who comes when all are lent reads by `pread(2)`.
 pub const SHARED_RINGS: usize = 16;
 
-/// Reads that one ring keeps going at the most, each into a buffer of its own.
+/// Buffers that those rings have together at the most, 64 MiB in all: of rings that are deeper than usual there are fewer.
+pub const SHARED_BUFFERS: usize = SHARED_RINGS * RING_DEPTH;
+
+/// Reads that one ring keeps going at the most, each into a buffer of its own, unless told otherwise.
 pub const RING_DEPTH: usize = 8;
+
+/// The most reads that one ring can be asked to keep going: 32 MiB of buffers, so that two such rings may be lent.
+pub const MOST_RING_DEPTH: usize = 64;
 
 /// The length of a direct read in bytes: 1 MiB costs least by the figures (part B), but eight of them for each stream are
 /// memory that serves two streams at half the length.
 pub const RING_BUFFER: usize = 512 << 10;
+
+/// The most that stays behind a bulk transfer unless told otherwise, in bytes: the receive queue of a peer on the same
+/// machine holds pages that are acknowledged, and cannot be dropped yet.
+pub const LAG: u64 = 16 << 20;
+
+/// What is left of the lag when there are many bulk transfers, or little memory, in bytes: the least that may be asked for.
+pub const LEAST_LAG: u64 = 2 << 20;
 
 /// What a caller may ask of a transfer.
 #[derive(Debug, Clone)]
@@ -51,10 +64,25 @@ pub struct Options {
     pub send_timeout: Option<Duration>,
     /// What becomes of the pages that the transfer brings into the page cache.
     pub drop_behind: DropBehind,
+    /// The most that stays behind a bulk transfer before it is given back, in bytes, beyond what the peer has not
+    /// acknowledged. Where many transfers share little memory it is less, down to [`LEAST_LAG`]; a smaller value is taken
+    /// for that.
+    pub drop_behind_lag: u64,
     /// Files of this many bytes or more go by `direct`, resident or not, and ranges of them too, as nginx's `directio` has
     /// it: it is the length of the *file* that decides (see [`FileRange::of_file`](crate::FileRange::of_file)). A method
     /// that is named goes first.
     pub direct_above: Option<u64>,
+    /// Reads of [`RING_BUFFER`] bytes that each ring of the `direct` method keeps going at the most, from 1 to
+    /// [`MOST_RING_DEPTH`]; a value beyond is taken for the nearest. All rings of the process together have
+    /// [`SHARED_BUFFERS`], so that there are fewer of deep ones.
+    pub ring_depth: usize,
+}
+
+impl Options {
+    /// The depth of a ring for this transfer, in reads.
+    pub(crate) fn depth(&self) -> usize {
+        self.ring_depth.clamp(1, MOST_RING_DEPTH)
+    }
 }
 
 impl Default for Options {
@@ -64,7 +92,9 @@ impl Default for Options {
             window: WINDOW,
             send_timeout: None,
             drop_behind: DropBehind::Auto,
+            drop_behind_lag: LAG,
             direct_above: None,
+            ring_depth: RING_DEPTH,
         }
     }
 }
@@ -345,6 +375,14 @@ mod tests {
                 assert!((1..=method.widest_call()).contains(&plan.window), "{method} {window}");
             }
         }
+    }
+
+    #[test]
+    fn a_depth_is_taken_for_the_nearest_there_is() {
+        for (asked, depth) in [(0, 1), (1, 1), (16, 16), (64, 64), (65, 64), (usize::MAX, 64)] {
+            assert_eq!(Options { ring_depth: asked, ..Options::default() }.depth(), depth);
+        }
+        assert_eq!(Options::default().depth(), RING_DEPTH);
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub enum Step {
 ///
 /// Memory is bounded whatever the size of the message: `sendfile` needs none, `copy` 64 KiB,
 /// `splice` a pipe of 1 MiB in the kernel (large files share 64 of them), `mapped` 256 MiB of address space,
-/// `direct` and `uncached` 64 KiB, a buffer of the thread's of 512 KiB, and 16 rings of 4 MiB that all `direct` transfers share. Several small ranges in a
+/// `direct` and `uncached` 64 KiB, a buffer of the thread's of 512 KiB, and rings with 64 MiB of buffers that all `direct` transfers share. Several small ranges in a
 /// row are gathered in a buffer of 80 KiB that belongs to the thread, and leave by one call.
 #[derive(Debug)]
 pub struct Transfer {
@@ -343,7 +343,7 @@ impl Transfer {
                 if let Some(replaced) = other {
                     replaced.close(&mut self.receipt);
                 }
-                self.mover.insert(Mover::for_plan(&plan))
+                self.mover.insert(Mover::for_plan(&plan, &self.options))
             }
         };
         let more = self.chain.continues();

@@ -2,6 +2,7 @@
 //! says where it is, and gives back what it leaves behind.
 
 use super::{
+    DropBehind,
     admission::{Admission, Asked, STRETCH, Verdict, Version},
     brake::Share,
     device::Device,
@@ -11,7 +12,7 @@ use super::{
     tails::{self, Acknowledged, Receiver},
 };
 use crate::{
-    plan::{self, Medium},
+    plan::{self, LEAST_LAG, Medium, Options},
     receipt::Receipt,
     segment::FileRange,
 };
@@ -28,12 +29,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The lag behind what the peer has acknowledged, in bytes, that a single reader keeps: the receive
-/// queue of a peer on the same machine holds pages that are acknowledged.
-const LAG: u64 = 16 << 20;
-
-/// What is left of it when there are many readers.
-const LEAST_LAG: u64 = 2 << 20;
+/// What is taken to be unacknowledged, in bytes, where nobody has asked the socket: a large send buffer.
+const MAYBE_UNACKNOWLEDGED: u64 = 16 << 20;
 
 /// Pages are given back this many bytes at a time, in the midst of a file, by a single reader.
 const ENOUGH: u64 = 4 << 20;
@@ -71,6 +68,8 @@ pub(crate) struct Reader {
     share: Option<Share>,
     /// Whether pages may stay because memory is free.
     room_counts: bool,
+    /// The most that stays behind what the peer has acknowledged, in bytes, before it is given back.
+    most_lag: u64,
     connection: Option<Arc<dyn Acknowledged>>,
 }
 
@@ -80,7 +79,7 @@ impl Reader {
     pub(crate) fn enter(
         range: &FileRange,
         medium: Medium,
-        room_counts: bool,
+        options: &Options,
         connection: Option<&Arc<dyn Acknowledged>>,
         receipt: &mut Receipt,
     ) -> Option<Self> {
@@ -105,7 +104,8 @@ impl Reader {
             judged: None,
             has_begun: false,
             share: None,
-            room_counts,
+            room_counts: options.drop_behind == DropBehind::Auto,
+            most_lag: options.drop_behind_lag,
             connection: connection.cloned(),
         })
     }
@@ -131,7 +131,7 @@ impl Reader {
         let ahead = needed.saturating_add(window).min(self.file_len); // not at every step
         let from = self.surveyed_to;
         self.surveyed_to = ahead;
-        self.stand(LAG);
+        self.stand(MAYBE_UNACKNOWLEDGED);
         if known_absent {
             let window = from..window_end.max(from);
             self.note(window.clone(), std::slice::from_ref(&window));
@@ -244,14 +244,16 @@ impl Reader {
         if !self.owes() {
             return;
         }
-        let unacknowledged = receipt.call(|| unsent_bytes(socket)).unwrap_or(LAG);
+        let unacknowledged = receipt.call(|| unsent_bytes(socket)).unwrap_or(MAYBE_UNACKNOWLEDGED);
         self.stand(unacknowledged);
         self.record.settle(enough(), true, Instant::now(), receipt);
     }
 
     /// Says where this reader is, so that nobody drops what it needs.
     fn stand(&self, unacknowledged: u64) {
-        let behind = self.position.saturating_sub(unacknowledged.saturating_add(lag()));
+        let behind = self
+            .position
+            .saturating_sub(unacknowledged.saturating_add(lag(budget(), self.most_lag)));
         let ahead = self.device.read_ahead.max((budget() / 2).min(FARTHEST_AHEAD));
         // What has been surveyed must not be dropped before it is read: it would be surveyed again,
         // and found to be resident.
@@ -312,6 +314,40 @@ fn enough() -> u64 {
     (budget() / 8).clamp(LEAST_ENOUGH, ENOUGH)
 }
 
-fn lag() -> u64 {
-    (budget() / 2).clamp(LEAST_LAG, LAG)
+/// Half of what a reader may take, and `most`; but not so little that pages in packets are asked for again and again.
+fn lag(budget: u64, most: u64) -> u64 {
+    (budget / 2).min(most).max(LEAST_LAG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_lag_lies_between_the_least_and_the_most_that_is_asked_for(
+            budget in prop_oneof![0..=64 * LEAST_LAG, any::<u64>()],
+            most in prop_oneof![0..=64 * LEAST_LAG, any::<u64>()],
+        ) {
+            let lag = lag(budget, most);
+            prop_assert!(lag >= LEAST_LAG && lag <= most.max(LEAST_LAG));
+            // With memory enough it is what was asked for; with less, half of the reader's share.
+            if budget / 2 >= most.max(LEAST_LAG) {
+                prop_assert_eq!(lag, most.max(LEAST_LAG));
+            } else {
+                prop_assert_eq!(lag, (budget / 2).max(LEAST_LAG));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_usual_has_not_changed() {
+        for (budget, expected) in [(0, 2 << 20), (4 << 20, 2 << 20), (12 << 20, 6 << 20)] {
+            assert_eq!(lag(budget, plan::LAG), expected, "{budget}");
+        }
+        for budget in [32 << 20, 64 << 20, u64::MAX] {
+            assert_eq!(lag(budget, plan::LAG), 16 << 20, "{budget}");
+        }
+    }
 }

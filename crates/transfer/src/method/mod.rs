@@ -25,7 +25,7 @@ mod uncached;
 
 use crate::{
     error::FileFault,
-    plan::{Plan, Reason},
+    plan::{Options, Plan, Reason},
     receipt::Receipt,
     segment::FileRange,
     transfer::Disk,
@@ -191,22 +191,22 @@ pub(crate) enum Mover {
 }
 
 impl Mover {
-    fn new(method: Method) -> Self {
+    fn new(method: Method, options: &Options) -> Self {
         match method {
             Method::Copy => Self::Copy(copy::Copy::default()),
             Method::Uncached => Self::Uncached(uncached::Uncached::default()),
             Method::Mapped => Self::Mapped(mapped::Mapped::default()),
-            Method::Direct => Self::Direct(Box::default()),
+            Method::Direct => Self::Direct(Box::new(direct::Direct::new(options.depth()))),
             Method::Sendfile => Self::Sendfile,
             Method::Splice => Self::Splice(splice::Splice::default()),
         }
     }
 
     /// For a range that goes by `plan`.
-    pub(crate) fn for_plan(plan: &Plan) -> Self {
+    pub(crate) fn for_plan(plan: &Plan, options: &Options) -> Self {
         match (plan.method, plan.reason) {
             (Method::Uncached, Reason::Little) => Self::Uncached(uncached::Uncached::of_a_little()),
-            (method, _) => Self::new(method),
+            (method, _) => Self::new(method, options),
         }
     }
 

@@ -66,9 +66,8 @@ impl Transfer {
                 return ready;
             }
             let connection = self.connection.as_ref().map(|connection| &connection.0);
-            let room_counts = self.options.drop_behind == DropBehind::Auto;
             let receipt = &mut self.receipt;
-            let reader = Reader::enter(range, medium, room_counts, connection, receipt);
+            let reader = Reader::enter(range, medium, &self.options, connection, receipt);
             self.bulk = reader.map(Box::new);
             // Nor does it pay then to look, to wait for acknowledgements, and to come back.
             if method == Method::Sendfile

@@ -62,8 +62,7 @@ impl Prefetched {
         }
         receipt.evidence.insert(seen.evidence);
         receipt.cold = seen.cold_bytes().min(range.len);
-        let room_counts = options.drop_behind == DropBehind::Auto;
-        let mut reader = Reader::enter(range, Medium::Disk, room_counts, None, &mut receipt)?;
+        let mut reader = Reader::enter(range, Medium::Disk, options, None, &mut receipt)?;
         // Before it is judged: each judgement counts as a request, and the transfer would be the second.
         if !reader.may_leave_no_trace() {
             return None;
@@ -207,7 +206,7 @@ mod tests {
         let Some(range) = cold(LEN) else { return };
         let mut receipt = Receipt::default();
         // Somebody else reads the same file.
-        let other = Reader::enter(&range, Medium::Disk, false, None, &mut receipt);
+        let other = Reader::enter(&range, Medium::Disk, &dropping(), None, &mut receipt);
         for _ in 0..3 {
             assert!(Prefetched::of(&range, &dropping()).is_none());
         }

@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "shared with the tests of the engine, which use all of it")]
 mod common;
 
+mod depth;
 mod edges;
 mod faults;
 mod gone;
@@ -15,7 +16,7 @@ mod waiting;
 
 use common::*;
 use sendrail_transfer::{
-    Disk, FileRange, Method, Step, Transfer, plan::SHARED_RINGS, receipt::Way,
+    Disk, FileRange, Method, Options, Step, Transfer, plan::SHARED_RINGS, receipt::Way,
 };
 use socket2::Socket;
 use std::{
@@ -47,10 +48,14 @@ struct Stalled {
 }
 
 fn stall(file: &Arc<File>) -> Stalled {
+    stall_by(file, by(Method::Direct))
+}
+
+fn stall_by(file: &Arc<File>, options: Options) -> Stalled {
     let (sender, reader) = pair(Kind::Unix);
     sender.set_send_buffer_size(50_000).unwrap();
     let range = FileRange::new(Arc::clone(file), 0, file.metadata().unwrap().len());
-    let mut transfer = Transfer::new(chain_of(range), by(Method::Direct));
+    let mut transfer = Transfer::new(chain_of(range), options);
     let step = transfer.step(&sender, Disk::MayWait);
     assert!(matches!(step, Step::WaitSocket), "{step:?}");
     Stalled { transfer, sender, reader }

@@ -41,8 +41,10 @@ pub(super) const BUFFER: usize = crate::plan::RING_BUFFER;
 const USUAL_BLOCK: u64 = 4096;
 
 /// The file opened once more, and the way it is read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Direct {
+    /// Reads that its ring keeps going at the most.
+    depth: usize,
     source: Option<Source>,
     reader: Option<Reader>,
     /// Not by a ring any more: one has failed, or none is to be had.
@@ -99,6 +101,10 @@ impl From<Fault> for Trouble {
 }
 
 impl Direct {
+    pub(super) fn new(depth: usize) -> Self {
+        Self { depth, source: None, reader: None, without_ring: false }
+    }
+
     pub(super) fn advance(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -127,7 +133,7 @@ impl Direct {
                 Some(Reader::Thread(thread)) if self.without_ring || thread.goes_on() => {
                     return Ok(noted(thread.advance(source, &task, receipt)?, Way::Pread, receipt));
                 }
-                _ => match Lent::take(disk, receipt) {
+                _ => match Lent::take(self.depth, disk, receipt) {
                     Loan::Ring(lent) => self.reader = Some(Reader::Ring(RingReader::new(lent))),
                     // Whoever may wait makes one, or reads without.
                     Loan::NotNow => return Ok(Moved::DiskNotReady),

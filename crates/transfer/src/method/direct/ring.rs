@@ -7,7 +7,6 @@
 use super::{BUFFER, Source, Task, Trouble, rings::Lent};
 use crate::{
     method::{Fault, Moved, Taken, read_failed, sort_socket},
-    plan::RING_DEPTH,
     receipt::Receipt,
     transfer::Disk,
 };
@@ -34,6 +33,10 @@ const TRIES: u32 = 32;
 #[derive(Debug)]
 pub(super) struct RingReader {
     lent: Lent,
+    /// Reads that may be under way, each into a buffer of its own.
+    depth: usize,
+    /// Reads that one call begins. Kept, so that none of them takes memory.
+    batch: Vec<Read>,
     /// Buffers that no piece has and no read is under way for.
     free: Vec<usize>,
     pieces: VecDeque<Piece>,
@@ -100,14 +103,17 @@ fn verdict(errno: i32) -> Verdict {
 impl RingReader {
     pub(super) fn new(lent: Lent) -> Self {
         debug_assert_eq!(lent.ring().in_flight(), 0, "nothing of another's is to come");
+        let depth = lent.ring().buffers();
         Self {
-            free: (0..lent.ring().buffers()).rev().collect(),
+            free: (0..depth).rev().collect(),
             lent,
-            pieces: VecDeque::with_capacity(RING_DEPTH),
+            depth,
+            batch: Vec::with_capacity(depth),
+            pieces: VecDeque::with_capacity(depth),
             at: 0,
             next: 0,
             end: 0,
-            ahead: FIRST_AHEAD,
+            ahead: FIRST_AHEAD.min(depth),
             tries: 0,
         }
     }
@@ -208,17 +214,15 @@ impl RingReader {
             }
         }
         let wanted = |piece: &&mut Piece| piece.state == State::Wanted;
-        let mut reads = [Read { buffer: 0, offset: 0, len: 0 }; RING_DEPTH];
-        let mut count = 0;
+        self.batch.clear();
         for piece in self.pieces.iter_mut().filter(wanted) {
             piece.state = State::UnderWay;
-            reads[count] = piece.read;
-            count += 1;
+            self.batch.push(piece.read);
         }
-        if count > 0 {
+        if !self.batch.is_empty() {
             receipt.system_calls += 1; // not to be made again if it fails
             let ring = self.lent.ring_mut();
-            ring.submit(source.file.as_fd(), &reads[..count]).map_err(Trouble::Ring)?;
+            ring.submit(source.file.as_fd(), &self.batch).map_err(Trouble::Ring)?;
         }
         Ok(())
     }
@@ -259,7 +263,7 @@ impl RingReader {
         if self.at == piece.read.offset + piece.read.len as u64 {
             self.free.push(piece.read.buffer);
             self.pieces.pop_front();
-            self.ahead = (self.ahead + 1).min(RING_DEPTH);
+            self.ahead = (self.ahead + 1).min(self.depth);
         }
         Ok(Moved::Bytes { count: sent as u64, taken })
     }
@@ -282,7 +286,57 @@ impl RingReader {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+    use super::{super::rings::Loan, *};
+    use crate::{segment::FileRange, transfer::Disk};
+    use std::{fs::File, io::Read as _, os::unix::net::UnixStream, sync::Arc};
+
+    /// The most buffers that are ever in use on the way through a file which is longer than all of them.
+    fn most_in_use(depth: usize) -> Option<usize> {
+        let mut receipt = Receipt::default();
+        let Loan::Ring(lent) = Lent::take(depth, Disk::MayWait, &mut receipt) else {
+            eprintln!("skipped: no ring here");
+            return None;
+        };
+        let file: Arc<File> = Arc::new(tempfile::tempfile().unwrap());
+        let len = (3 * depth * BUFFER) as u64 + 1;
+        file.set_len(len).unwrap();
+        let source =
+            Source { of: Arc::clone(&file), file: file.try_clone().unwrap().into(), block: 4096 };
+        let (socket, mut peer) = UnixStream::pair().unwrap();
+        let reading = std::thread::spawn(move || {
+            let mut received = Vec::new();
+            peer.read_to_end(&mut received).map(|_| received.len() as u64)
+        });
+        let mut ring = RingReader::new(lent);
+        let (mut at, mut most) = (0, 0);
+        while at < len {
+            let range = FileRange::new(Arc::clone(&file), at, len - at);
+            let (socket, disk) = (socket.as_fd(), Disk::MayWait);
+            let task = Task { socket, range: &range, want: 64 << 10, more: false, disk };
+            match ring.advance(&source, &task, &mut receipt) {
+                Ok(Moved::Bytes { count, .. }) => at += count,
+                Ok(Moved::SocketFull) => std::thread::yield_now(),
+                _ => panic!("nothing is wrong with this file: {receipt}"),
+            }
+            assert!(ring.lent.ring().in_flight() <= depth);
+            assert_eq!(ring.pieces.len() + ring.free.len(), depth);
+            most = most.max(ring.pieces.len());
+        }
+        ring.close(&mut receipt);
+        drop(socket);
+        assert_eq!(reading.join().unwrap().unwrap(), len);
+        Some(most)
+    }
+
+    #[test]
+    fn as_many_reads_are_kept_going_as_were_asked_for() {
+        for depth in [1, 2, 3, 8, 16, 64] {
+            let Some(most) = most_in_use(depth) else { return };
+            assert_eq!(most, depth);
+        }
+    }
 
     #[test]
     fn only_what_the_disk_says_is_the_files_fault() {
