@@ -244,6 +244,31 @@ fn a_cold_file_is_set_beside_a_hot_set() {
 }
 
 #[test]
+fn thresholds_come_with_their_curves() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let output = lab(&["tune", "--size", "16", "--rounds", "1", "--quick", "--out", out, "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tuned: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let fragment = std::fs::read_to_string(folder.path().join("sendrail.toml")).unwrap();
+    let curves = tuned["curves"].as_array().unwrap();
+    assert!(curves.iter().any(|curve| curve["option"] == "window"), "{tuned}");
+    for curve in curves {
+        let points = curve["points"].as_array().unwrap();
+        assert!(points.len() >= 5, "{curve}");
+        assert!(points.iter().all(|point| point["cost"].as_f64().unwrap() > 0.0), "{curve}");
+        let option = curve["option"].as_str().unwrap();
+        let set = fragment.contains(&format!("\n{option} = "));
+        let left = fragment.contains(&format!("\n# {option} = "));
+        assert_eq!((set, left), (curve["choice"]["is_default"] == false, !set), "{fragment}");
+    }
+    if curves.len() < 5 {
+        eprintln!("skipped in part: {}", tuned["warnings"]);
+    }
+    assert!(folder.path().join("tune.html").exists());
+}
+
+#[test]
 fn loopback_is_no_device() {
     if !crate::harness::has("ethtool") {
         return;

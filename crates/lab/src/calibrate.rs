@@ -89,7 +89,7 @@ pub fn measure(working_set: usize) -> io::Result<Calibration> {
 }
 
 /// The largest size up to which memory was worth it at every size tried.
-fn limit(ratios: &[(usize, f64)]) -> u64 {
+pub fn limit(ratios: &[(usize, f64)]) -> u64 {
     let worth = ratios.iter().take_while(|(_, ratio)| *ratio < WORTH);
     worth.last().map_or(FALLBACK, |(size, _)| *size as u64)
 }

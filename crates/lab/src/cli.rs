@@ -2,7 +2,7 @@
 
 mod progress;
 
-use crate::{cache, classic, nic, report, subject, table};
+use crate::{cache, classic, nic, report, subject, table, tune};
 use clap::{Args, Subcommand};
 use progress::Progress;
 use sendrail_sys::statfs::{FileSystem, file_system};
@@ -14,6 +14,7 @@ use std::{
     os::fd::AsFd,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 /// `sendrail lab`, as typed.
@@ -33,6 +34,8 @@ pub enum Experiment {
     Classic(ClassicArguments),
     /// What a large cold file does to a hot set in the page cache, by each way of sending it
     Cache(CacheArguments),
+    /// This machine's thresholds, as a configuration for sendrail serve, with the curve of each
+    Tune(TuneArguments),
     /// What each network interface's features mean for sending without a copy
     Nic(NicArguments),
     /// The process that sends, for the other experiments
@@ -147,6 +150,37 @@ pub struct CacheArguments {
     pub scratch: Option<PathBuf>,
 }
 
+/// `sendrail lab tune`, as typed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Takes about a minute. What was right already stays in a comment; sendrail serve --config DIRECTORY/sendrail.toml
+takes the rest.")]
+pub struct TuneArguments {
+    /// 128 MiB and 3 rounds, instead of 512 MiB and 5
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Rounds; the medians are compared
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<usize>,
+
+    /// Size of the file, in MiB
+    #[arg(long, value_name = "MIB")]
+    pub size: Option<u64>,
+
+    /// Folder for sendrail.toml, tune.html, tune.md, tune.csv and tune.json
+    #[arg(long, value_name = "DIRECTORY")]
+    pub out: Option<PathBuf>,
+
+    /// Print JSON instead of the tables and the configuration
+    #[arg(long)]
+    pub json: bool,
+
+    /// Folder for the file that is sent, on the disk that is to be measured [default: as for the table]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub scratch: Option<PathBuf>,
+}
+
 /// `sendrail lab nic`, as typed.
 #[derive(Debug, Args)]
 pub struct NicArguments {
@@ -161,6 +195,7 @@ pub fn run(arguments: LabArguments) -> ExitCode {
         Experiment::Table(arguments) => run_table(&arguments),
         Experiment::Classic(arguments) => run_classic(&arguments),
         Experiment::Cache(arguments) => run_cache(&arguments),
+        Experiment::Tune(arguments) => run_tune(&arguments),
         Experiment::Nic(arguments) => run_nic(&arguments),
         Experiment::Subject => subject::run().map_err(|error| error.to_string()),
     };
@@ -238,6 +273,26 @@ fn run_cache(arguments: &CacheArguments) -> Result<(), String> {
         written.map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     show(&experiment, arguments.json, report::cache::text)
+}
+
+fn run_tune(arguments: &TuneArguments) -> Result<(), String> {
+    let (mib, rounds) = if arguments.quick { (128, 3) } else { (512, 5) };
+    let (mib, rounds) = (arguments.size.unwrap_or(mib), arguments.rounds.unwrap_or(rounds));
+    if !(16..=1 << 20).contains(&mib) {
+        return Err(format!("--size {mib}: must be from 16 MiB to 1 TiB"));
+    }
+    let (program, scratch) = (program()?, arguments.scratch.clone().unwrap_or_else(scratch));
+    let read_for = Duration::from_millis(if arguments.quick { 150 } else { 400 });
+    let plan = tune::Plan { program, scratch, len: mib << 20, rounds: check(rounds)?, read_for };
+    let bar = Progress::new();
+    let tuned = tune::measure(&plan, |share, what| bar.share(share, what));
+    drop(bar);
+    let tuned = tuned.map_err(|error| format!("{}: {error}", plan.scratch.display()))?;
+    if let Some(folder) = &arguments.out {
+        let written = report::tune::write(&tuned, folder);
+        written.map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    show(&tuned, arguments.json, report::tune::text)
 }
 
 fn run_nic(arguments: &NicArguments) -> Result<(), String> {

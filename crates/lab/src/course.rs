@@ -10,10 +10,11 @@ use crate::{
 use sendrail_sys::{
     cachestat::cachestat,
     fadvise::{Advice, fadvise},
+    limits::page_size,
 };
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{self, Seek, Write},
     net::{Ipv4Addr, SocketAddr},
     os::fd::AsFd,
     path::Path,
@@ -170,4 +171,24 @@ pub fn evict(file: &File) -> bool {
         thread::sleep(Duration::from_millis(10));
     }
     false
+}
+
+/// Brings a file into the page cache, and sees that it stays: a transfer that has just ended may still be about to
+/// give back what it had brought in.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub fn warm(mut file: &File) -> io::Result<()> {
+    for _ in 0..20 {
+        file.rewind()?;
+        io::copy(&mut file, &mut io::sink())?;
+        thread::sleep(Duration::from_millis(20));
+        let pages = file.metadata()?.len().div_ceil(page_size() as u64);
+        // Where nobody can look, it is believed.
+        if cachestat(file.as_fd(), 0, 0).map_or(true, |stat| stat.cached >= pages) {
+            return Ok(());
+        }
+    }
+    Ok(()) // there is too little memory for it
 }

@@ -22,6 +22,7 @@
 //! | [`classic`] | the table of 2008 that is quoted everywhere, on this machine |
 //! | [`cache`], [`group`] | what a cold file does to a hot set, in little memory |
 //! | [`calibrate`] | up to which size memory is cheaper than sendfile here; the server asks at start-up |
+//! | [`tune`] | the thresholds of this machine, for the server to read |
 //! | [`nic`] | what the features of network interfaces mean for sending |
 //! | [`report`] | what is shown of it, and written |
 //! | [`cli`] | `sendrail lab` as it is typed |
@@ -47,4 +48,5 @@ pub mod sample;
 pub mod self_test;
 pub mod subject;
 pub mod table;
+pub mod tune;
 pub mod way;

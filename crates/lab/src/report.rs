@@ -4,12 +4,40 @@ pub mod cache;
 pub mod classic;
 mod grid;
 pub mod table;
+pub mod tune;
 
 use crate::{machine::Machine, nic::Interface};
 use grid::Grid;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// Of every page.
 const STYLE: &str = include_str!("report/style.css");
+
+/// A page of one piece: no script, and nothing from elsewhere.
+fn page(title: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (title) }
+                (body)
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// Lines that have to be said beside a table.
+fn notes(lines: &[String]) -> Markup {
+    html! { ul class="notes" { @for line in lines { li { (line) } } } }
+}
 
 /// What was measured on, and what disturbed it, line by line.
 fn circumstances(machine: &Machine, warnings: &[String]) -> Vec<String> {

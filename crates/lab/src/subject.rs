@@ -43,11 +43,16 @@ pub struct Task {
 pub struct Thresholds {
     /// The most that is moved at a time, in bytes.
     pub window: u64,
+    /// What stays behind a bulk transfer before it is given back, in bytes.
+    pub drop_behind_lag: u64,
+    /// Reads in flight at once past the page cache.
+    pub ring_depth: usize,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { window: Options::default().window }
+        let Options { window, drop_behind_lag, ring_depth, .. } = Options::default();
+        Self { window, drop_behind_lag, ring_depth }
     }
 }
 

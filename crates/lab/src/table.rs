@@ -2,7 +2,7 @@
 
 use crate::{
     copy_on_write,
-    course::{evict, make_file, perform, transfer},
+    course::{evict, make_file, perform, transfer, warm},
     link::{Link, Pair},
     machine::{Look, Machine},
     overwrite::{Overwritten, overwrite},
@@ -305,7 +305,7 @@ impl Bench<'_> {
         if cold {
             evict(&file);
         } else {
-            io::copy(&mut &file, &mut io::sink())?;
+            warm(&file)?;
         }
         let checks = (is_checked && way.sends()).then_some(&file);
         let task = (way, self.file, self.plan.len);

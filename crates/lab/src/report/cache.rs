@@ -1,8 +1,8 @@
 //! What is shown of the experiment with the page cache, and written.
 
-use super::{STYLE, grid::Grid};
+use super::grid::Grid;
 use crate::cache::{Course, Experiment};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use std::{fmt::Write, fs, io, path::Path};
 
 const HEADER: [&str; 8] =
@@ -57,27 +57,14 @@ pub fn markdown(experiment: &Experiment) -> String {
 /// The page, with what was left and what was waited for over time.
 pub fn page(experiment: &Experiment) -> String {
     let most = experiment.courses.iter().map(|course| course.seconds).fold(0.1, f64::max);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "The page cache beside a cold file" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "The page cache beside a cold file" }
-                @for note in notes(experiment) { p { (note) } }
-                (grid(experiment).html())
-                h2 { "Over time" }
-                p { "Filled: how much of the hot set is in memory. The dots: how long each read of it took, from 10 µs at the bottom to 10 s at the top." }
-                div class="ways" { @for course in &experiment.courses { (over_time(course, most)) } }
-            }
-        }
+    let body = html! {
+        (grid(experiment).html())
+        (super::notes(&notes(experiment)))
+        h2 { "Over time" }
+        p { "Filled: how much of the hot set is in memory. The dots: how long each read of it took, from 10 µs at the bottom to 10 s at the top." }
+        div class="ways" { @for course in &experiment.courses { (over_time(course, most)) } }
     };
-    page.into_string()
+    super::page("The page cache beside a cold file", &body)
 }
 
 fn over_time(course: &Course, most: f64) -> Markup {

@@ -48,12 +48,12 @@ impl Grid {
         html! {
             div class="scroll" tabindex="0" {
                 table {
-                    thead { tr { @for name in &self.header { th scope="col" { (name) } } } }
+                    thead { tr { @for (at, name) in self.header.iter().enumerate() { th scope="col" class=[(at < self.words).then_some("word")] { (name) } } } }
                     tbody {
                         @for row in &self.rows {
                             tr {
                                 @for (at, cell) in row.iter().enumerate() {
-                                    @if at == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
+                                    @if at == 0 { th scope="row" { (cell) } } @else { td class=[(at < self.words).then_some("word")] { (cell) } }
                                 }
                             }
                         }

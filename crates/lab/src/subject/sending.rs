@@ -132,8 +132,10 @@ fn for_the_engine(task: &Task, file: Arc<File>) -> (Chain, Options) {
         Way::Sendrail => (None, DropBehind::On),
         way => (way.method(), DropBehind::Off), // as the articles have it
     };
-    let Thresholds { window } = task.thresholds.unwrap_or_default();
-    (chain, Options { method, drop_behind, window, ..Options::default() })
+    let Thresholds { window, drop_behind_lag, ring_depth } = task.thresholds.unwrap_or_default();
+    let options =
+        Options { method, drop_behind, window, drop_behind_lag, ring_depth, ..Options::default() };
+    (chain, options)
 }
 
 fn receipt(receipt: &sendrail_transfer::Receipt) -> Own {

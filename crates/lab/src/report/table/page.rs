@@ -1,46 +1,34 @@
 //! The report as one page: the table, what the time is, and the way of a byte for each way of sending,
 //! with what was measured on its arrows. No script, and nothing from elsewhere.
 
-use super::{super::STYLE, notes, parts::parts, sending};
+use super::{notes, parts::parts, sending};
 use crate::{
     article::{asserted, remark},
     link::Link,
+    report,
     table::{Row, Table},
     way::Way,
 };
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 /// The page.
 pub fn page(table: &Table) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "The articles’ table, measured" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "The articles’ table, measured" }
-                (sending(table).html())
-                ul class="notes" { @for line in notes(table) { li { (line) } } }
-                h2 { "Processor time" }
-                p { "Of the sender, in seconds per GiB; hot and, below it, cold." }
-                (bars(table))
-                h2 { "The way of a byte" }
-                p { "A thick line is a copy by the processor, a dashed one is none. The numbers are bytes copied per byte sent, in this run." }
-                div class="ways" { @for row in table.rows.iter().filter(|row| !row.cold) { (path_of_a_byte(row)) } }
-                @for part in parts(table) {
-                    h2 { (part.title) }
-                    (part.grid.html())
-                    ul class="notes" { @for line in part.words { li { (line) } } }
-                }
-            }
+    let body = html! {
+        (sending(table).html())
+        (report::notes(&notes(table)))
+        h2 { "Processor time" }
+        p { "Of the sender, in seconds per GiB; hot and, below it, cold." }
+        (bars(table))
+        h2 { "The way of a byte" }
+        p { "A thick line is a copy by the processor, a dashed one is none. The numbers are bytes copied per byte sent, in this run; at the border, how often it is crossed." }
+        div class="ways" { @for row in table.rows.iter().filter(|row| !row.cold) { (path_of_a_byte(row)) } }
+        @for part in parts(table) {
+            h2 { (part.title) }
+            (part.grid.html())
+            (report::notes(&part.words))
         }
     };
-    page.into_string()
+    report::page("The articles’ table, measured", &body)
 }
 
 /// A bar for each row, hot and cold of one way together.
@@ -171,7 +159,7 @@ fn path_of_a_byte(row: &Row) -> Markup {
                 line class="border" x1="0" y1="82" x2="640" y2="82" {}
                 text class="lane" x="4" y="74" { "user" }
                 text class="lane" x="4" y="98" { "kernel" }
-                text class="lane" x="636" y="74" text-anchor="end" { (switches) }
+                text class="lane" x="636" y="16" text-anchor="end" { (switches) }
                 @for (from, to, step) in steps(row) { (arrow(from.at(), to.at(), step)) }
                 @for place in Place::ALL {
                     @let (x, y) = place.at();
