@@ -27,6 +27,7 @@ pub fn asserted(way: Way, link: Link) -> Option<Asserted> {
         Way::ReadZerocopy { .. }
         | Way::MmapZerocopy { .. }
         | Way::RingRead
+        | Way::DirectZerocopy
         | Way::Uncached
         | Way::Direct
         | Way::Sendrail
@@ -68,6 +69,10 @@ pub fn remark(way: Way) -> &'static str {
         Way::Direct => {
             "past the page cache into a buffer of the process, and from there copied into packets: one \
              copy, which the articles leave out when they recommend it"
+        }
+        Way::DirectZerocopy => {
+            "no copy at all: the disk writes into the buffers, and packets point to them. To a receiver on the same \
+             machine the kernel copies when it delivers (forced)"
         }
         Way::Sendrail => {
             "looks whether the bytes are in the page cache, sends them without a copy, and gives back what it \

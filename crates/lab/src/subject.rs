@@ -8,6 +8,7 @@
 mod checksum;
 pub(crate) mod known;
 mod life;
+mod rings;
 mod sending;
 mod usage;
 

@@ -26,6 +26,9 @@ pub enum Way {
     },
     /// Reads through the page cache by `io_uring(7)`, several ahead, and `send(2)`.
     RingRead,
+    /// O_DIRECT by `io_uring(7)`, and its SEND_ZC from the same buffers: what can be had without the page cache
+    /// and without a copy.
+    DirectZerocopy,
     /// `mmap(2)` of the whole file, and `send(2)` from there.
     MmapWrite,
     /// `sendfile(2)` of the whole file.
@@ -74,7 +77,7 @@ pub enum Reading {
 
 impl Way {
     /// The rows of the table that send.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ReadWrite { buffer: 4 << 10 },
         Self::ReadWrite { buffer: 64 << 10 },
         Self::ReadWrite { buffer: 1 << 20 },
@@ -86,6 +89,7 @@ impl Way {
         Self::RingRead,
         Self::Uncached,
         Self::Direct,
+        Self::DirectZerocopy,
         Self::Sendrail,
     ];
 
@@ -143,6 +147,7 @@ impl fmt::Display for Way {
             }
             Self::MmapZerocopy { .. } => f.write_str("mmap+MSG_ZEROCOPY"),
             Self::RingRead => f.write_str("io_uring read+send"),
+            Self::DirectZerocopy => f.write_str("direct+SEND_ZC"),
             Self::MmapWrite => f.write_str("mmap+write"),
             Self::Sendfile => f.write_str("sendfile"),
             Self::Splice => f.write_str("splice"),

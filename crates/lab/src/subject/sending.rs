@@ -3,19 +3,19 @@
 use super::{
     Task, Thresholds,
     known::{self, Known, Tools},
+    rings,
 };
 use crate::way::{Front, Way};
 use bytes::Bytes;
 use sendrail_sys::{
     Mapping, ReadRing, ZeroCopySender,
-    ring::Read as RingRead,
+    open::{OpenFlags, reopen},
     sendfile,
     splice::{Pipe, splice_from_file, splice_to_socket},
 };
 use sendrail_transfer::{Chain, DropBehind, FileRange, Options, asynchronous, blocking};
 use socket2::Socket;
 use std::{
-    collections::VecDeque,
     error::Error,
     fs::File,
     io::{self, Read, Write},
@@ -44,12 +44,6 @@ const PINNED: usize = 16;
 /// As pipes are unless somebody says otherwise (`pipe(7)`), in bytes.
 const PIPE: usize = 64 << 10;
 
-/// Of the ring that reads through the page cache.
-const DEPTH: usize = 8;
-
-/// Its reads, in bytes.
-const LENGTH: usize = 256 << 10;
-
 /// How long a disk may take for one read.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -59,6 +53,7 @@ pub(super) struct Prepared {
     socket: Option<Socket>,
     buffer: Vec<u8>,
     ring: Option<ReadRing>,
+    direct: Option<File>,
     stream: Option<(TcpStream, Runtime)>,
     pipe: Option<Pipe>,
     tools: Option<Tools>,
@@ -74,8 +69,12 @@ impl Prepared {
         match (task.way, &socket) {
             (Way::ReadWrite { buffer }, _) => prepared.buffer = vec![0; buffer],
             (Way::Splice, _) => prepared.pipe = Some(Pipe::with_capacity(PIPE)?),
-            (Way::RingRead, _) => {
-                prepared.ring = Some(ReadRing::new(DEPTH, LENGTH).map_err(|no| no.error)?);
+            (Way::RingRead | Way::DirectZerocopy, _) => {
+                prepared.ring = Some(rings::ring()?);
+                if task.way == Way::DirectZerocopy {
+                    let direct = reopen(file.as_fd(), OpenFlags::READ | OpenFlags::DIRECT)?;
+                    prepared.direct = Some(direct.into());
+                }
             }
             (Way::Known, _) => prepared.tools = Some(Tools::new(file)?),
             (Way::Front(Front::NonBlocking), Some(socket)) => socket.set_nonblocking(true)?,
@@ -113,9 +112,10 @@ impl Prepared {
             }
             Way::ReadZerocopy { buffer } => read_and_pass(file, task.len, socket, buffer),
             Way::MmapZerocopy { piece } => map_and_pass(file, task.len, socket, piece),
-            Way::RingRead => {
+            Way::RingRead | Way::DirectZerocopy => {
                 let ring = self.ring.as_mut().ok_or("there is no ring")?;
-                ring_and_send(file, task.len, socket, ring)
+                let passes = task.way == Way::DirectZerocopy;
+                rings::send(self.direct.as_ref().unwrap_or(file), task.len, socket, ring, passes)
             }
             _ => {
                 let (chain, options) = for_the_engine(task, Arc::clone(file));
@@ -291,58 +291,4 @@ fn map_and_pass(file: &File, len: u64, socket: &Socket, piece: usize) -> Sent {
     }
     drop(mapping);
     Ok(passing.own(0))
-}
-
-/// Reads through the page cache that are begun ahead, by io_uring(7), and sent in their order.
-fn ring_and_send(file: &File, len: u64, socket: &Socket, ring: &mut ReadRing) -> Sent {
-    let (mut calls, mut begun) = (0, 0);
-    let mut under_way: VecDeque<Ahead> = VecDeque::new();
-    let mut free: Vec<usize> = (0..DEPTH).collect();
-    loop {
-        let mut reads = Vec::new();
-        while begun < len
-            && let Some(buffer) = free.pop()
-        {
-            let count = LENGTH.min(usize::try_from(len - begun)?);
-            reads.push(RingRead { buffer, offset: begun, len: count });
-            under_way.push_back(Ahead { buffer, len: count, done: false });
-            begun += count as u64;
-        }
-        if !reads.is_empty() {
-            ring.submit(file.as_fd(), &reads)?;
-            calls += 1;
-        }
-        let Some(first) = under_way.front() else { break };
-        if !first.done {
-            let Some(completed) = ring.completed() else {
-                ring.wait(PATIENCE)?;
-                calls += 1;
-                continue;
-            };
-            let read = under_way.iter_mut().find(|read| read.buffer == completed.buffer);
-            let read = read.ok_or("a read that nobody began")?;
-            if completed.result? < read.len {
-                return Err("a read was short".into());
-            }
-            read.done = true;
-            continue;
-        }
-        let contents = ring.contents(first.buffer).ok_or("it is being read")?;
-        let mut rest = &contents[..first.len];
-        while !rest.is_empty() {
-            let sent = sendrail_sys::send::send(socket.as_fd(), rest, false)?;
-            rest = &rest[sent..];
-            calls += 1;
-        }
-        free.push(first.buffer);
-        under_way.pop_front();
-    }
-    Ok(Own { calls, copied: 2 * len, methods: "io_uring".to_owned(), ..Own::default() })
-}
-
-/// A read of the ring that has been begun.
-struct Ahead {
-    buffer: usize,
-    len: usize,
-    done: bool,
 }

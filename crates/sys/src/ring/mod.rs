@@ -7,14 +7,17 @@
 #![allow(unsafe_code)] // the kernel is given addresses that it writes to after the call has returned
 
 mod buffers;
+mod passing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use io_uring::cqueue::{self, Entry};
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, opcode};
 
@@ -66,6 +69,10 @@ pub struct ReadRing {
     /// Whether a read into the buffer of this number is under way.
     busy: Box<[bool]>,
     in_flight: usize,
+    /// Of each buffer, the sends that the network is not done with.
+    passed: Box<[u32]>,
+    /// Reads that were done while something else was waited for.
+    picked: VecDeque<Completed>,
     sound: bool,
     system_calls: u32,
 }
@@ -120,6 +127,8 @@ impl ReadRing {
             .map_err(refused(1 + maps + 3 + undo + 1))?;
         Ok(ReadRing {
             busy: vec![false; buffers.count()].into(),
+            passed: vec![0; buffers.count()].into(),
+            picked: VecDeque::new(),
             ring,
             buffers,
             in_flight: 0,
@@ -180,6 +189,7 @@ impl ReadRing {
             let start = self.buffers.start(read.buffer);
             assert!(read.len <= self.buffers.buffer_len(), "{read:?} does not fit its buffer");
             assert!(!self.busy[read.buffer], "a read into buffer {} is under way", read.buffer);
+            assert!(self.passed[read.buffer] == 0, "buffer {} is the network's", read.buffer);
             let (file, len) = (Fd(file.as_raw_fd()), read.len as u32);
             let entry = opcode::ReadFixed::new(file, start, len, read.buffer as u16)
                 .offset(read.offset)
@@ -202,12 +212,12 @@ impl ReadRing {
         Ok(())
     }
 
-    /// Waits until a read is done that has not been picked up. One io_uring_enter(2).
+    /// Waits until a read is done that has not been picked up, or the network is done with a buffer. One io_uring_enter(2).
     ///
     /// `ETIME`: none was, for as long as `limit`; before Linux 5.11, which knows no limit, it waits until one is.
     /// `EINTR`: a signal came first.
     pub fn wait(&mut self, limit: Duration) -> io::Result<()> {
-        if self.in_flight == 0 || !self.sound {
+        if (self.in_flight == 0 && self.passed.iter().all(|sends| *sends == 0)) || !self.sound {
             // For ever, in the first case; and in the second it would begin what was left in the queue.
             return Err(crate::raw::invalid());
         }
@@ -222,14 +232,35 @@ impl ReadRing {
 
     /// Picks up a read that is done, in whichever order they are. No system call.
     pub fn completed(&mut self) -> Option<Completed> {
-        let entry = self.ring.completion().next()?;
-        let buffer = entry.user_data() as usize;
-        self.busy[buffer] = false;
-        self.in_flight -= 1;
+        loop {
+            if let Some(read) = self.picked.pop_front() {
+                return Some(read);
+            }
+            let entry = self.ring.completion().next()?;
+            self.pick_up(&entry);
+        }
+    }
+
+    /// Files what the kernel says. If it is of a send, and not that the network is done with it, says how that went.
+    fn pick_up(&mut self, entry: &Entry) -> Option<io::Result<usize>> {
         let result = entry.result();
         let result = usize::try_from(result)
             .map_err(|_| io::Error::from_raw_os_error(result.saturating_neg()));
-        Some(Completed { buffer, result })
+        if let Some(buffer) = passing::buffer_sent(entry) {
+            if cqueue::notif(entry.flags()) {
+                self.passed[buffer] -= 1;
+                return None;
+            }
+            if !cqueue::more(entry.flags()) {
+                self.passed[buffer] -= 1; // nothing was passed on, and nothing more will be said of it
+            }
+            return Some(result);
+        }
+        let buffer = entry.user_data() as usize;
+        self.busy[buffer] = false;
+        self.in_flight -= 1;
+        self.picked.push_back(Completed { buffer, result });
+        None
     }
 
     /// What is in a buffer, unless a read into it is under way.

@@ -124,6 +124,9 @@ fn steps(row: &Row) -> Vec<(Place, Place, Step)> {
             vec![(Disk, Cache, Step::Dma), (Cache, Socket, passed)]
         }
         Way::Direct => vec![(Disk, Process, Step::Dma), (Process, Socket, sent)],
+        Way::DirectZerocopy => {
+            vec![(Disk, Process, Step::Dma), (Process, Socket, Step::Reference("pinned pages"))]
+        }
         Way::Checksum(_) => vec![(Disk, Cache, Step::Dma), (Cache, Process, read)],
     };
     steps.push((
