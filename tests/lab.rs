@@ -33,6 +33,7 @@ fn each_way_copies_as_often_as_is_known_of_it() {
             // Where both ends are here the kernel copies once more, when it delivers.
             None if way.get("read-zerocopy").is_some() => 2.0,
             None if way.get("mmap-zerocopy").is_some() => 1.0,
+            Some("direct-zerocopy") => 1.0,
             Some("mmap-write") => 1.0,
             Some("ring-read") if row["figures"]["copies"].is_null() => continue, // cannot be seen
             // A device that does not gather is given packets in one piece.
