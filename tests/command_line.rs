@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Runs it to its end. One that serves instead of ending is killed, and the test fails.
-fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     let mut command = Server::command();
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
@@ -27,7 +27,7 @@ fn run(arguments: &[&str]) -> Output {
     output
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -43,7 +43,7 @@ fn refusal(arguments: &[&str]) -> String {
 }
 
 /// The same, when it is one line that begins with the program's name.
-fn one_line(arguments: &[&str]) -> String {
+pub(crate) fn one_line(arguments: &[&str]) -> String {
     let said = refusal(arguments);
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.starts_with("sendrail: "), "{said}");
@@ -58,6 +58,7 @@ fn help_is_a_page_that_names_every_option() {
     let page = text(&output.stdout);
     for option in [
         "[DIR]",
+        "--config <FILE>",
         "--listen <ADDR>",
         "--workers",
         "--max-connections",

@@ -10,6 +10,7 @@ mod brake;
 mod clients;
 mod command_line;
 mod conditional;
+mod config_file;
 mod confinement;
 mod descriptors;
 mod disk_pool;

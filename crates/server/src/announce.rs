@@ -21,6 +21,9 @@ pub(crate) fn announce(config: &Config, bound: &[SocketAddr], small_files: &str)
     let root = &config.root;
     let probe = Probe::run(); // it needs descriptors, and the address is said when no more are needed
     say!("sendrail {} serves {}", env!("CARGO_PKG_VERSION"), config.dir.display());
+    for file in &config.files_read {
+        say!("configured   by {} (--config)", file.display());
+    }
     for address in bound {
         say!("listening on http://{address}/");
     }

@@ -42,15 +42,21 @@ Sizes take a suffix (64k, 2m, 1g, in powers of 1024), durations a unit (500ms, 1
 Examples:
   sendrail serve                              the current directory, on http://127.0.0.1:8080
   sendrail serve /srv/www --listen 0.0.0.0:80 to everyone
+  sendrail serve --config sendrail.toml       as a file says
   sendrail serve . --access-log - --log-format json
                                               each transfer with its receipt, on standard output
 
 Signals: TERM and INT finish what is being sent and stop (a second one stops at once);
-HUP opens the access log anew, for log rotation.")]
+HUP opens the access log anew, for log rotation; it does not read --config again.")]
 pub struct ServeArguments {
     /// The directory to serve
     #[arg(default_value = ".")]
     pub dir: PathBuf,
+
+    /// File with options as listen = "0.0.0.0:80", in TOML; may be given several times. Later files win
+    /// over earlier ones, and the command line over all (docs/configuration.md)
+    #[arg(long, value_name = "FILE")]
+    pub config: Vec<PathBuf>,
 
     /// Address to listen on; may be given several times. Port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", help_heading = "Listening")]
@@ -173,6 +179,11 @@ pub struct ServeArguments {
 pub struct ExplainArguments {
     /// The file to explain
     pub path: PathBuf,
+
+    /// File with options of serve; may be given several times. Those that are not for explain change
+    /// nothing
+    #[arg(long, value_name = "FILE")]
+    pub config: Vec<PathBuf>,
 
     /// Explain it as if these were given to serve.
     #[command(flatten)]

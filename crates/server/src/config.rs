@@ -5,26 +5,39 @@ use sendrail_files::{Dotfiles, Root, RootOptions, Symlinks};
 use sendrail_transfer::{Options, plan::LEAST_LAG};
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+pub mod file;
+
 /// Why the server cannot start: one line for a person.
 #[derive(Debug)]
-pub struct Problem(String);
+pub struct Problem {
+    sentence: String,
+    about: Option<&'static str>,
+}
 
 impl Problem {
     /// A problem in a sentence without a full stop.
     pub fn new(sentence: impl Into<String>) -> Self {
-        Self(sentence.into())
+        Self { sentence: sentence.into(), about: None }
+    }
+
+    /// The same, with the option that it is about, where the sentence does not name it: without dashes.
+    #[must_use]
+    pub fn about(self, option: &'static str) -> Self {
+        Self { about: Some(option), ..self }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.sentence)
     }
 }
 
 /// What `sendrail serve` is to do, checked.
 #[derive(Debug)]
 pub struct Config {
+    /// Files that options were read from.
+    pub files_read: Vec<PathBuf>,
     /// The directory as it was named.
     pub dir: PathBuf,
     /// The same, open and confined.
@@ -153,6 +166,7 @@ impl Config {
             usual_open_files(open_files_limit, workers, asked)
         });
         Ok(Self {
+            files_read: typed.config,
             dir: typed.dir,
             root: Arc::new(root),
             workers,

@@ -26,8 +26,9 @@ pub(crate) fn bind(
     let mut bound = Vec::new();
     let mut per_worker: Vec<Listeners> = (0..workers).map(|_| Vec::new()).collect();
     for &address in addresses {
-        let problem =
-            |error: io::Error| Problem::new(format!("cannot listen on {address}: {error}"));
+        let problem = |error: io::Error| {
+            Problem::new(format!("cannot listen on {address}: {error}")).about("listen")
+        };
         // With SO_REUSEPORT a second server would share the port in silence. So the first socket
         // is bound without it, which fails if anyone has the port, and gets the option afterwards.
         let first = socket(address).map_err(problem)?;

@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use clap::Parser;
+use clap::{Args, Parser};
 use sendrail::{
     cli::{Cli, Command},
-    config::Config,
+    config::{Config, Problem, file},
     explain, page_cache, serve,
 };
 use std::process::ExitCode;
@@ -13,8 +13,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Serve(arguments) => Config::check(*arguments).and_then(serve::run),
-        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Serve(typed) => completed(*typed, |all| Config::check(all).and_then(serve::run)),
+        Command::Explain(typed) => completed(typed, |all| explain::run(&all)),
         Command::Cache(arguments) => return page_cache::run(arguments),
         Command::Lab(arguments) => return sendrail_lab::cli::run(arguments),
     };
@@ -25,4 +25,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a command with what was typed and what files say; a problem with an option from a file says where it stands.
+fn completed<A: Args>(
+    parsed: A,
+    run: impl FnOnce(A) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    // The program's name, and the command's: no option can stand between them.
+    let typed: Vec<_> = std::env::args_os().skip(2).collect();
+    let (arguments, places) = file::complete(parsed, &typed)?;
+    run(arguments).map_err(|problem| places.of(problem))
 }

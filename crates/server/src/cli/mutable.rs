@@ -44,7 +44,7 @@ impl MutableArguments {
             MutableChoice::Copy => Mutable::Copy,
         };
         let options = RootOptions { mutable, ..options };
-        let problem = |error: &dyn std::fmt::Display| Problem::new(error.to_string());
+        let problem = |error: &dyn std::fmt::Display| Problem::new(error.to_string()).about("dir");
         let Some(snapshots) = &self.snapshot_dir else {
             return Root::open(dir, options).map_err(|error| problem(&error));
         };
