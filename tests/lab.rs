@@ -33,8 +33,7 @@ fn each_way_copies_as_often_as_is_known_of_it() {
             // Where both ends are here the kernel copies once more, when it delivers.
             None if way.get("read-zerocopy").is_some() => 2.0,
             None if way.get("mmap-zerocopy").is_some() => 1.0,
-            Some("direct-zerocopy") => 1.0,
-            Some("mmap-write") => 1.0,
+            Some("direct-zerocopy" | "mmap-write") => 1.0,
             Some("ring-read") if row["figures"]["copies"].is_null() => continue, // cannot be seen
             // A device that does not gather is given packets in one piece.
             Some("sendfile" | "splice") if row["link"] == "not-gathering" => 1.0,
@@ -267,6 +266,15 @@ fn thresholds_come_with_their_curves() {
         eprintln!("skipped in part: {}", tuned["warnings"]);
     }
     assert!(folder.path().join("tune.html").exists());
+    // And the server takes it.
+    let explained = Command::new(env!("CARGO_BIN_EXE_sendrail"))
+        .arg("explain")
+        .arg(folder.path().join("tune.html"))
+        .arg("--config")
+        .arg(folder.path().join("sendrail.toml"))
+        .output()
+        .unwrap();
+    assert!(explained.status.success(), "{}", String::from_utf8_lossy(&explained.stderr));
 }
 
 #[test]
