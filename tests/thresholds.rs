@@ -21,7 +21,8 @@ fn memory() -> u64 {
 
 #[test]
 fn as_much_stays_behind_a_transfer_as_was_asked_for() {
-    const LEN: u64 = 32 * MIB;
+    // What is left is more than sockets hold: the transfer has not ended, and given everything back.
+    const LEN: u64 = 64 * MIB;
     const READ: u64 = 26 * MIB;
     if memory() < 2 << 30 {
         eprintln!("skipped: in less than 2 GiB of memory the lag is smaller");
