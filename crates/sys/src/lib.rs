@@ -53,6 +53,7 @@ pub mod sockopt;
 pub mod splice;
 pub mod stat;
 pub mod statfs;
+pub mod window;
 pub mod zerocopy;
 
 mod raw;

@@ -1,0 +1,338 @@
+//! Windows: parts of files in memory, at addresses by which anybody who is handed a slice of them can tell which part of
+//! which file it is.
+//!
+//! A library that takes bodies as [`Bytes`] (hyper does) can be given a file like this: the bytes are the file's own pages, mapped
+//! and not read. Whoever copies or encrypts them gets what is in the file; whoever hands them on untouched, to a socket at
+//! last, hands on an address, and [`locate`] makes of it a file and an offset, for sendfile(2).
+//!
+//! All windows lie in one range of address space that is reserved when the first is made (1 TiB, or less where
+//! `RLIMIT_AS` says so, see getrlimit(2)), in places of 64 MiB. So whether an address belongs to one is a comparison, and which
+//! one a shift: no lock that others want, no search.
+//!
+//! # Truncated files
+//!
+//! Touching a mapped page that the file does not reach any more raises `SIGBUS`, which ends a process. Not here: a handler
+//! puts a page of zeros in its place, and the window says [`is_damaged`](Window::is_damaged) from then on. Who has copied bytes out of a window has to ask
+//! before believing them. The handler is installed with the first window and minds only addresses of windows; all others go to the
+//! handler that was there before. A program that installs one of its own afterwards must do the same.
+#![allow(unsafe_code)] // mapping memory, a signal handler, and slices of a file's pages
+
+mod bus;
+
+use std::ffi::c_void;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::{limits, raw};
+
+/// The room that each window has, in bytes.
+const PLACE: usize = 64 << 20;
+
+/// How many there may be: as many as can be had.
+const PLACES: [usize; 3] = [16_384, 1024, 64];
+
+/// The longest window, in bytes; one that does not begin on a page boundary has less.
+pub const LONGEST: usize = PLACE;
+
+/// The address space of all windows.
+struct Space {
+    base: NonNull<c_void>,
+    places: Box<[Place]>,
+    /// The numbers of places that have no window.
+    free: Mutex<Vec<usize>>,
+}
+
+// SAFETY: the address is only calculated with; who has memory there is told by `free`, `file` and `damaged`.
+unsafe impl Send for Space {}
+// SAFETY: as above.
+unsafe impl Sync for Space {}
+
+#[derive(Default)]
+struct Place {
+    /// What is mapped there. Locked for the time of a clone: nobody else wants it but who has another slice of the same window.
+    what: Mutex<Option<What>>,
+    damaged: AtomicBool,
+}
+
+struct What {
+    file: Arc<File>,
+    /// Where in the file the first byte of the mapping is.
+    start: u64,
+    /// Bytes from the first page on.
+    len: usize,
+}
+
+static SPACE: OnceLock<Option<Space>> = OnceLock::new();
+
+/// The space, reserved by now; nothing, if there is none to be had.
+fn space() -> Option<&'static Space> {
+    SPACE.get_or_init(|| PLACES.into_iter().find_map(Space::reserve)).as_ref()
+}
+
+impl Space {
+    fn reserve(count: usize) -> Option<Space> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: with a null hint the kernel chooses an unused place, so no existing memory is affected.
+        let base = unsafe {
+            let null = std::ptr::null_mut();
+            rustix::mm::mmap_anonymous(null, count * PLACE, ProtFlags::empty(), flags).ok()?
+        };
+        bus::guard();
+        let places = (0..count).map(|_| Place::default()).collect();
+        // The first ones first.
+        Some(Space {
+            base: NonNull::new(base)?,
+            places,
+            free: Mutex::new((0..count).rev().collect()),
+        })
+    }
+
+    fn start(&self, place: usize) -> *mut c_void {
+        self.base.as_ptr().wrapping_byte_add(place * PLACE)
+    }
+
+    /// The place that an address belongs to, and how far into it. No system call and no lock.
+    fn place_of(&self, address: usize) -> Option<(usize, usize)> {
+        let at = address.checked_sub(self.base.as_ptr() as usize)?;
+        let place = at / PLACE;
+        (place < self.places.len()).then_some((place, at % PLACE))
+    }
+}
+
+/// A part of a file in memory; unmapped on drop.
+///
+/// ```
+/// use std::{fs::File, sync::Arc};
+/// use sendrail_sys::window::{Window, locate};
+///
+/// let file = Arc::new(File::open(std::env::current_exe()?)?);
+/// let bytes = Arc::new(Window::new(Arc::clone(&file), 1, 3)?).bytes();
+/// assert_eq!(bytes, "ELF");
+///
+/// let (of, offset) = locate(&bytes[1..]).expect("it is of a window");
+/// assert!(Arc::ptr_eq(&of, &file));
+/// assert_eq!(offset, 2);
+/// assert!(locate(b"ELF").is_none());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Window {
+    place: usize,
+    /// Bytes of the first page before the window begins.
+    lead: usize,
+    len: usize,
+}
+
+impl Window {
+    /// Maps `len` bytes of `file` from `offset` (bytes; any). One mmap(2), and one more on drop.
+    ///
+    /// `EINVAL`: no bytes, or more than [`LONGEST`] from the page boundary on. `ENOMEM`: there is no address space for it, or as many windows
+    /// as there may be. `EACCES`: the file is not open for reading. `ENODEV`: its file system has no mappings.
+    ///
+    /// Not for files on network file systems and FUSE: a page that cannot be read is not zero there, but unknown.
+    pub fn new(file: Arc<File>, offset: u64, len: usize) -> io::Result<Window> {
+        let lead = (offset % limits::page_size() as u64) as usize;
+        if len == 0 || len > PLACE - lead {
+            return Err(raw::invalid());
+        }
+        let no_room = || io::Error::from_raw_os_error(libc::ENOMEM);
+        let space = space().ok_or_else(no_room)?;
+        let place = lock(&space.free).pop().ok_or_else(no_room)?;
+        let (start, mapped) = (offset - lead as u64, lead + len);
+        let flags = MapFlags::SHARED | MapFlags::FIXED;
+        // SAFETY: the place is reserved, belongs to nobody (it was in `free`), and `mapped` bytes fit into it.
+        let outcome = unsafe {
+            rustix::mm::mmap(
+                space.start(place),
+                mapped,
+                ProtFlags::READ,
+                flags,
+                file.as_fd(),
+                start,
+            )
+        };
+        if let Err(error) = outcome {
+            lock(&space.free).push(place);
+            return Err(error.into());
+        }
+        space.places[place].damaged.store(false, Ordering::Relaxed);
+        *lock(&space.places[place].what) = Some(What { file, start, len: mapped });
+        Ok(Window { place, lead, len })
+    }
+
+    /// Whether somebody has touched a page that is not there: because the file was truncated, or the disk is broken. Zeros were
+    /// read in its place, and it stays so.
+    pub fn is_damaged(&self) -> bool {
+        space().is_some_and(|space| space.places[self.place].damaged.load(Ordering::Acquire))
+    }
+
+    /// Length in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "an empty range cannot be mapped")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The bytes, for as long as anybody has them.
+    pub fn bytes(self: &Arc<Self>) -> Bytes {
+        struct Shared(Arc<Window>);
+        impl AsRef<[u8]> for Shared {
+            fn as_ref(&self) -> &[u8] {
+                (*self.0).as_ref()
+            }
+        }
+        Bytes::from_owner(Shared(Arc::clone(self)))
+    }
+}
+
+impl AsRef<[u8]> for Window {
+    fn as_ref(&self) -> &[u8] {
+        let space = space().expect("it was there when this was made");
+        let start = space.start(self.place).wrapping_byte_add(self.lead).cast::<u8>();
+        // SAFETY: `new` has mapped `lead + len` bytes from the start of the place, for reading, and they stay while `self` lives. Another
+        // process may write to the file while somebody reads here. Rust knows no such memory; every bit pattern is a valid
+        // byte, and those for whom windows are made copy bytes (memcpy) or pass the address to the kernel: they get
+        // the old bytes, the new ones, or some of both, as with read(2). A page that is gone is replaced by the handler in `bus`.
+        unsafe { std::slice::from_raw_parts(start, self.len) }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        let Some(space) = space() else { return };
+        lock(&space.places[self.place].what).take();
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+        let mapped = self.lead + self.len;
+        // SAFETY: exactly what `new` has mapped; nobody has a slice of it, for that would borrow `self`. From here on the range is
+        // reserved again.
+        let reserved = unsafe {
+            rustix::mm::mmap_anonymous(space.start(self.place), mapped, ProtFlags::empty(), flags)
+        };
+        // ENOMEM: as many mappings as the process may have. Then the place stays taken, rather than be used twice.
+        if reserved.is_ok() {
+            lock(&space.free).push(self.place);
+        }
+    }
+}
+
+/// Which part of which file a slice is, if it lies in a window. No system call; one clone of an [`Arc`].
+pub fn locate(bytes: &[u8]) -> Option<(Arc<File>, u64)> {
+    // Not the one that reserves: without a window there is nothing to be found.
+    let space = SPACE.get()?.as_ref()?;
+    let (place, at) = space.place_of(bytes.as_ptr() as usize)?;
+    let what = lock(&space.places[place].what);
+    let What { file, start, len } = what.as_ref()?;
+    (at + bytes.len() <= *len).then(|| (Arc::clone(file), start + at as u64))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner) // nothing in here panics while it holds one
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test stops at the first thing that fails
+
+    use std::thread;
+
+    use super::*;
+    use crate::testing::{errno, file_with, pattern};
+
+    fn window(file: &Arc<File>, offset: u64, len: usize) -> Arc<Window> {
+        Arc::new(Window::new(Arc::clone(file), offset, len).unwrap())
+    }
+
+    #[test]
+    fn the_bytes_are_the_files() {
+        let bytes = pattern(100_000);
+        let file = Arc::new(file_with(&bytes));
+        for (offset, len) in [(0, 100_000), (1, 4095), (4095, 2), (4096, 4096), (99_999, 1)] {
+            let window = window(&file, offset as u64, len);
+            assert_eq!(window.bytes(), bytes[offset..offset + len]);
+            assert_eq!((window.len(), window.is_damaged()), (len, false));
+        }
+    }
+
+    #[test]
+    fn every_slice_of_a_window_is_found_and_no_other() {
+        let file = Arc::new(file_with(&pattern(100_000)));
+        let other = Arc::new(file_with(&pattern(10)));
+        let (first, second) = (window(&file, 5000, 90_000).bytes(), window(&other, 3, 5).bytes());
+        for (at, len) in [(0, 90_000), (0, 1), (89_999, 1), (4000, 5000)] {
+            let (of, offset) = locate(&first[at..at + len]).unwrap();
+            assert!(Arc::ptr_eq(&of, &file));
+            assert_eq!(offset, 5000 + at as u64);
+        }
+        let (of, offset) = locate(&second[1..]).unwrap();
+        assert!(Arc::ptr_eq(&of, &other) && offset == 4);
+        let copy = first.to_vec();
+        assert!(locate(&copy).is_none());
+        assert!(locate(b"").is_none());
+    }
+
+    #[test]
+    fn a_place_is_used_again_when_nobody_has_its_bytes() {
+        let file = Arc::new(file_with(&pattern(10)));
+        let address = |bytes: &Bytes| bytes.as_ptr() as usize;
+        let kept = window(&file, 0, 10).bytes();
+        for _ in 0..PLACES[0] * 2 {
+            let bytes = window(&file, 0, 10).bytes();
+            assert_ne!(address(&bytes), address(&kept));
+        }
+        assert_eq!(kept, pattern(10));
+    }
+
+    #[test]
+    fn what_a_truncation_took_reads_as_zeros_and_is_told() {
+        let page = limits::page_size();
+        let file = Arc::new(file_with(&pattern(4 * page)));
+        let (whole, untouched) = (window(&file, 0, 4 * page), window(&file, 0, page));
+        file.set_len(page as u64).unwrap();
+        assert_eq!(whole.bytes()[..page], pattern(page));
+        assert!(!whole.is_damaged());
+        let beyond = whole.bytes()[page..3 * page].to_vec();
+        assert_eq!(beyond, vec![0; 2 * page]);
+        assert!(whole.is_damaged() && !untouched.is_damaged());
+        // The next one at the same place is whole.
+        drop(whole);
+        assert!(!window(&file, 0, 10).is_damaged());
+    }
+
+    #[test]
+    fn several_threads_may_meet_the_same_gap() {
+        let page = limits::page_size();
+        let file = Arc::new(file_with(&pattern(64 * page)));
+        let whole = window(&file, 0, 64 * page);
+        file.set_len(0).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert!((*whole).as_ref().iter().all(|byte| *byte == 0)));
+            }
+        });
+        assert!(whole.is_damaged());
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_is_refused_and_takes_no_place() {
+        let file = Arc::new(file_with(b"abc"));
+        let free = || lock(&space().unwrap().free).len();
+        let _first = window(&file, 0, 1);
+        let before = free();
+        let refused = |file: &Arc<File>, offset, len| {
+            errno(Window::new(Arc::clone(file), offset, len).map(drop))
+        };
+        assert_eq!(refused(&file, 0, 0), libc::EINVAL);
+        assert_eq!(refused(&file, 0, LONGEST + 1), libc::EINVAL);
+        assert_eq!(refused(&file, 1, LONGEST), libc::EINVAL);
+        let null = Arc::new(File::open("/dev/null").unwrap());
+        assert_eq!(refused(&null, 0, 1), libc::ENODEV);
+        // Other tests have windows as well.
+        assert!(free().abs_diff(before) < 64);
+    }
+}
