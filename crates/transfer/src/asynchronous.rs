@@ -13,13 +13,16 @@ use crate::{
     receipt::Receipt,
     transfer::{Disk, Step, Transfer},
 };
-use sendrail_sys::{poll::writable_now, stat::fstat};
+use sendrail_sys::{poll::writable_now, send::send_vectored, stat::fstat};
 use std::{
+    fmt,
     future::Future,
-    io,
+    io::{self, IoSlice},
     ops::ControlFlow,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -35,6 +38,14 @@ pub trait Socket: AsFd {
     /// Tells tokio that the socket is full, if it still is, so that the next wait really waits.
     /// Says how many system calls that took.
     fn clear_writable(&self) -> u64;
+    /// The same wait, for who is polled.
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Gives it bytes of memory behind which more will follow (MSG_MORE, `send(2)`), as many as it takes.
+    ///
+    /// # Errors
+    ///
+    /// The socket's own; `WouldBlock` if it takes nothing now.
+    fn try_send_more(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
 /// A call that reports "would block" clears the readiness that tokio had recorded before the call.
@@ -60,6 +71,14 @@ macro_rules! socket {
                     full(self.as_fd())
                 });
                 calls
+            }
+
+            fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_write_ready(context)
+            }
+
+            fn try_send_more(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.try_io(Interest::WRITABLE, || send_vectored(self.as_fd(), bytes, true))
             }
         }
     )*};
@@ -137,6 +156,115 @@ pub async fn send<S: Socket>(
             Step::WaitDisk => unreachable!("a step that may wait for the disk does so itself"),
             Step::PeerGone(error) => return Err(SendError::peer_gone(error, transfer)),
             Step::Failed(fault) => return Err(SendError::file(fault, transfer)),
+        }
+    }
+}
+
+/// A chain on its way to a tokio socket, for who is polled himself: a wrapper of a socket, say. [`send`] is simpler.
+///
+/// [`Options::send_timeout`] is not heeded: who polls knows when it was last of any use.
+///
+/// If it is dropped the message is cut short where it stands, and the connection is good for nothing
+/// else; what a thread of the disk pool is busy with then still goes out.
+pub struct Sending {
+    at: At,
+    /// What has been told of so far: bytes that are left.
+    left: u64,
+}
+
+/// Who has the transfer.
+enum At {
+    Here(Transfer, Option<(OwnedFd, Whose)>),
+    Pool(InPool),
+    /// It failed, or there was nothing to be sent.
+    Over,
+}
+
+type InPool =
+    Pin<Box<dyn Future<Output = Result<(Transfer, OwnedFd, Whose, Step), SendError>> + Send>>;
+
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl Sending {
+    /// Nothing is sent before it is polled.
+    pub fn new(chain: Chain, options: Options) -> Self {
+        let left = chain.remaining();
+        Self { at: At::Here(Transfer::new(chain, options), None), left }
+    }
+
+    /// Bytes that are still to be sent, as far as has been told.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Sends until something has gone, and says how much: 0 when there is nothing left, and nothing else is.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`]. Nothing more can be sent after.
+    pub fn poll_send<S: Socket>(
+        &mut self,
+        context: &mut Context<'_>,
+        socket: &S,
+    ) -> Poll<Result<u64, SendError>> {
+        loop {
+            let (mut transfer, for_pool, step) = match std::mem::replace(&mut self.at, At::Over) {
+                At::Over => return Poll::Ready(Ok(0)),
+                At::Here(mut transfer, for_pool) => {
+                    let step = transfer.step(socket, Disk::MustNotWait);
+                    (transfer, for_pool, step)
+                }
+                At::Pool(mut in_pool) => match in_pool.as_mut().poll(context) {
+                    Poll::Pending => {
+                        self.at = At::Pool(in_pool);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(outcome) => {
+                        let (transfer, fd, whose, step) = outcome?;
+                        (transfer, Some((fd, whose)), step)
+                    }
+                },
+            };
+            let gone = self.left - transfer.remaining();
+            self.left -= gone;
+            match step {
+                Step::Done => return Poll::Ready(Ok(gone)),
+                Step::Yield => self.at = At::Here(transfer, for_pool),
+                Step::WaitSocket => {
+                    let full = socket.clear_writable();
+                    transfer.receipt_mut().system_calls += full;
+                    self.at = At::Here(transfer, for_pool);
+                    if gone == 0 {
+                        match socket.poll_writable(context) {
+                            Poll::Pending => return Poll::Pending,
+                            Poll::Ready(ready) => {
+                                ready.map_err(|error| SendError::Wait { error })?;
+                            }
+                        }
+                    }
+                }
+                Step::WaitDisk => {
+                    let (fd, whose) = match for_pool {
+                        Some(known) => known,
+                        None => known_to_pool(socket.as_fd(), &mut transfer)?,
+                    };
+                    self.at = At::Pool(Box::pin(async move {
+                        let (transfer, fd, step) = in_pool(transfer, fd, whose).await?;
+                        Ok((transfer, fd, whose, step))
+                    }));
+                }
+                Step::PeerGone(error) => {
+                    return Poll::Ready(Err(SendError::peer_gone(error, transfer)));
+                }
+                Step::Failed(fault) => return Poll::Ready(Err(SendError::file(fault, transfer))),
+            }
+            if gone > 0 {
+                return Poll::Ready(Ok(gone));
+            }
         }
     }
 }

@@ -3,10 +3,11 @@
 use crate::common::*;
 use sendrail_transfer::{
     FileRange, Method, Options, Receipt, SendError,
-    asynchronous::{self, Socket},
+    asynchronous::{self, Sending, Socket},
 };
 use std::{
     fs::File,
+    future::poll_fn,
     io,
     os::fd::{AsFd, BorrowedFd},
     sync::{Arc, Mutex},
@@ -53,6 +54,40 @@ fn a_hot_file_never_sees_the_disk_pool() {
         assert_eq!((receipt.cold, receipt.disk_waits), (0, 0), "{method}");
         assert_eq!(receipt.methods.to_string(), method.name());
         assert_copied(&receipt, 0, LEN, method, &method);
+    }
+}
+
+/// Hot and cold, polled: each time something has gone it is told how much, and in the end nothing.
+#[test]
+fn who_polls_is_told_how_much_has_gone() {
+    for cold in [false, true] {
+        let file = file_of(LEN);
+        if cold && let Err(why) = evict(&file) {
+            return eprintln!("skipped: {why}");
+        }
+        let (received, told) = on_one_thread(async {
+            let (sender, mut reader) = tcp().await;
+            let reader = tokio::spawn(async move {
+                let mut received = Vec::new();
+                reader.read_to_end(&mut received).await.map(|_| received)
+            });
+            let mut chain = chain_of(whole(&file));
+            chain.push_bytes("and a trailer");
+            let mut sending = Sending::new(chain, Options::default());
+            let mut told = Vec::new();
+            while sending.left() > 0 {
+                let gone = poll_fn(|context| sending.poll_send(context, &sender)).await.unwrap();
+                told.push(gone);
+            }
+            assert_eq!(poll_fn(|context| sending.poll_send(context, &sender)).await.unwrap(), 0);
+            drop(sender);
+            (reader.await.unwrap().unwrap(), told)
+        });
+        let mut expected = bytes_at(0, LEN);
+        expected.extend(b"and a trailer");
+        assert_same(&received, &expected, &cold);
+        assert!(told.iter().all(|gone| *gone > 0), "{told:?}");
+        assert_eq!(told.iter().sum::<u64>(), LEN + 13);
     }
 }
 

@@ -1,0 +1,191 @@
+//! A file as a body: parts of it in memory, mapped and not read.
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use sendrail_sys::{
+    pread::{ReadFlags, pread, preadv2},
+    statfs::{FileSystem, file_system},
+    window::{LONGEST, Window},
+};
+use std::{
+    fmt,
+    fs::File,
+    future::Future,
+    io,
+    os::fd::AsFd,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+/// Up to this many bytes are read rather than mapped: two calls less, and the head goes with them.
+const SMALL: u64 = 16 << 10;
+
+/// What is read at a time of what cannot be mapped, in bytes.
+const PIECE: u64 = 256 << 10;
+
+/// What is mapped at a time.
+const WINDOW: u64 = (LONGEST / 2) as u64;
+
+/// A range of a file, as a body of hyper's.
+///
+/// Its length is known beforehand, so hyper sends a Content-Length. If the file turns out to be shorter than promised it ends with an error,
+/// and hyper with the connection (HTTP/1) or the stream (HTTP/2): nothing is filled up.
+///
+/// Files on network file systems and FUSE are read, by threads that may wait (`tokio::task::spawn_blocking`), and so is what cannot
+/// be mapped.
+pub struct FileBody {
+    file: Arc<File>,
+    at: u64,
+    end: u64,
+    source: Source,
+}
+
+/// How the bytes come.
+enum Source {
+    /// It has not been asked yet.
+    Unknown,
+    /// Mapped: with the window that was given out last.
+    Windows(Option<Arc<Window>>),
+    /// Read, each time anew.
+    Reads,
+    /// Being read.
+    Reading(Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send + Sync>>),
+}
+
+impl fmt::Debug for FileBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileBody").field("at", &self.at).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+impl FileBody {
+    /// `len` bytes from `offset`. The file must be open for reading; its position is not used.
+    pub fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
+        Self { file, at: offset, end: offset.saturating_add(len), source: Source::Unknown }
+    }
+
+    /// All of a file, as long as it is now.
+    ///
+    /// # Errors
+    ///
+    /// The length cannot be found out (`fstat(2)`).
+    pub fn whole(file: Arc<File>) -> io::Result<Self> {
+        let len = sendrail_sys::fstat(file.as_fd())?.len;
+        Ok(Self::new(file, 0, len))
+    }
+
+    /// The next part of what can be mapped.
+    fn next_window(&mut self) -> io::Result<Bytes> {
+        let len = (self.end - self.at).min(WINDOW) as usize;
+        let window = Arc::new(Window::new(Arc::clone(&self.file), self.at, len)?);
+        self.at += len as u64;
+        let bytes = window.bytes();
+        self.source = Source::Windows(Some(window));
+        Ok(bytes)
+    }
+
+    /// How the bytes are to come.
+    fn decide(&mut self) -> io::Result<Source> {
+        if self.end - self.at <= SMALL {
+            return Ok(Source::Reads);
+        }
+        // A window of a file that has been truncated already can be made; better to say so at once.
+        if sendrail_sys::fstat(self.file.as_fd())?.len < self.end {
+            return Err(shorter());
+        }
+        let kind = file_system(self.file.as_fd());
+        let reads = kind.is_ok_and(FileSystem::is_network_or_fuse);
+        Ok(if reads { Source::Reads } else { Source::Windows(None) })
+    }
+}
+
+fn shorter() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was")
+}
+
+/// All of them, waiting for the disk if need be.
+fn read_all(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
+    let (mut buffer, mut done) = (vec![0; len], 0);
+    while done < len {
+        match pread(file.as_fd(), &mut buffer[done..], offset + done as u64) {
+            Ok(0) => return Err(shorter()),
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(buffer.into())
+}
+
+/// All of them, if they are in memory.
+fn read_at_once(file: &File, offset: u64, len: usize) -> Option<Bytes> {
+    let mut buffer = vec![0; len];
+    let count = preadv2(file.as_fd(), &mut buffer, offset, ReadFlags { nowait: true, ..ReadFlags::default() });
+    (count.ok()? == len).then(|| buffer.into())
+}
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.source {
+                Source::Windows(Some(window)) if window.is_damaged() => {
+                    this.end = this.at;
+                    this.source = Source::Reads;
+                    return Poll::Ready(Some(Err(shorter())));
+                }
+                Source::Reading(reading) => {
+                    let outcome = ready!(reading.as_mut().poll(context));
+                    this.source = Source::Reads;
+                    match &outcome {
+                        Ok(bytes) => this.at += bytes.len() as u64,
+                        Err(_) => this.end = this.at,
+                    }
+                    return Poll::Ready(Some(outcome.map(Frame::data)));
+                }
+                _ if this.at >= this.end => return Poll::Ready(None),
+                Source::Unknown => match this.decide() {
+                    Ok(source) => this.source = source,
+                    Err(error) => {
+                        this.end = this.at;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                },
+                Source::Windows(_) => match this.next_window() {
+                    Ok(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                    // No room, no mappings on this file system, not open for it: read(2) will say what is wrong, if anything is.
+                    Err(_) => this.source = Source::Reads,
+                },
+                Source::Reads => {
+                    let (offset, len) = (this.at, (this.end - this.at).min(PIECE) as usize);
+                    if let Some(bytes) = read_at_once(&this.file, offset, len) {
+                        this.at += len as u64;
+                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    }
+                    let file = Arc::clone(&this.file);
+                    this.source = Source::Reading(Box::pin(async move {
+                        let reading =
+                            tokio::task::spawn_blocking(move || read_all(&file, offset, len));
+                        reading.await.unwrap_or_else(|gone| Err(io::Error::other(gone)))
+                    }));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // Not before somebody has asked whether the last window is whole.
+        self.at >= self.end && !matches!(self.source, Source::Windows(Some(_)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.end - self.at)
+    }
+}

@@ -1,0 +1,38 @@
+//! sendfile under hyper, axum and tower, without a fork of any of them.
+//!
+//! hyper takes bodies as [`Bytes`](bytes::Bytes) and hands them on, unflattened, to whatever it writes to. So a file can be
+//! given to it as memory that is the file's own pages, mapped and not read ([`FileBody`]), and a socket that is handed a slice of such
+//! memory ([`ZeroCopy`]) knows by its address which part of which file it is, and sends that part by the engine: sendfile(2) or
+//! splice(2), with a look whether it is in memory, by another thread if it is not, and given back afterwards if it is bulk.
+//!
+//! Whoever is between the two, middleware that compresses or a TLS library that encrypts, reads the bytes of the file where they
+//! lie, and everything is as correct as it would be without this crate; it is only not free of copies then. Without the socket the body
+//! works, and without the body the socket does.
+//!
+//! ```no_run
+//! # #[cfg(feature = "axum")]
+//! # async fn example() -> std::io::Result<()> {
+//! use sendrail_hyper::Listener;
+//!
+//! let listener = Listener::from(tokio::net::TcpListener::bind("127.0.0.1:3000").await?);
+//! axum::serve(listener, axum::Router::new()).await
+//! # }
+//! ```
+//!
+//! | room | what is decided or done there |
+//! |---|---|
+//! | [`body`] | a file as a body |
+//! | [`socket`] | the socket that recognises it |
+//! | [`listener`] | such sockets for `axum::serve` |
+
+#![forbid(unsafe_code)]
+
+pub mod body;
+#[cfg(feature = "axum")]
+pub mod listener;
+pub mod socket;
+
+pub use body::FileBody;
+#[cfg(feature = "axum")]
+pub use listener::Listener;
+pub use socket::ZeroCopy;

@@ -1,0 +1,43 @@
+//! Listeners for `axum::serve` whose connections recognise the pages of files.
+
+use crate::socket::ZeroCopy;
+use sendrail_transfer::Options;
+use std::{io, net::SocketAddr};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A [`TcpListener`] whose connections are [`ZeroCopy`].
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+    options: Options,
+}
+
+impl Listener {
+    /// With other options of the engine than the usual ones.
+    pub fn with_options(listener: TcpListener, options: Options) -> Self {
+        Self { listener, options }
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self::with_options(listener, Options::default())
+    }
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = ZeroCopy<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        // Waits where descriptors have run out, as axum's own does.
+        let (socket, address) = axum::serve::Listener::accept(&mut self.listener).await;
+        // The end of a response is not to wait for the acknowledgement of what came before it.
+        let _ = socket.set_nodelay(true);
+        (ZeroCopy::with_options(socket, self.options.clone()), address)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}

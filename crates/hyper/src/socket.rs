@@ -1,0 +1,184 @@
+//! A socket that recognises the pages of files, and sends them by the engine.
+
+use sendrail_sys::window::locate;
+use sendrail_transfer::{
+    Chain, FileRange, Options, SendError,
+    asynchronous::{Sending, Socket},
+};
+use std::{
+    fs::File,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Slices of a file that are shorter are sent as bytes: to look and to send by itself would cost more than a copy.
+const LEAST: usize = 8 << 10;
+
+/// A tokio socket ([`TcpStream`](tokio::net::TcpStream), [`UnixStream`](tokio::net::UnixStream)) that sends slices of
+/// [`FileBody`](crate::FileBody) by the engine, and everything else as it is.
+///
+/// It says that it takes several slices at once ([`is_write_vectored`](AsyncWrite::is_write_vectored)), whereupon hyper hands bodies on
+/// unflattened. hyper takes it in `hyper_util::rt::TokioIo`.
+///
+/// A write that has begun with a part of a file must be gone on with: once it has said [`Poll::Pending`], or taken less than it was given,
+/// the next write begins with what is left, as hyper, h2 and `AsyncWriteExt::write_all` do. With other bytes it is an error, for a
+/// thread may be sending what had been begun.
+#[derive(Debug)]
+pub struct ZeroCopy<S> {
+    socket: S,
+    options: Options,
+    under_way: Option<UnderWay>,
+}
+
+/// The slice that is being sent.
+#[derive(Debug)]
+struct UnderWay {
+    sending: Sending,
+    file: Arc<File>,
+    /// Where in the file is what goes next.
+    offset: u64,
+}
+
+impl<S> ZeroCopy<S> {
+    /// Around a socket, with the engine's usual options.
+    pub fn new(socket: S) -> Self {
+        Self::with_options(socket, Options::default())
+    }
+
+    /// The same with others. [`Options::send_timeout`] is not heeded: hyper has timeouts of its own.
+    pub fn with_options(socket: S, options: Options) -> Self {
+        Self { socket, options, under_way: None }
+    }
+
+    /// The socket.
+    pub fn get_ref(&self) -> &S {
+        &self.socket
+    }
+}
+
+impl<S: Socket + Unpin> ZeroCopy<S> {
+    /// Sends on what has been begun, as much as goes now.
+    fn poll_under_way(
+        &mut self,
+        context: &mut Context<'_>,
+        next: Option<(Arc<File>, u64)>,
+    ) -> Poll<io::Result<usize>> {
+        let Some(UnderWay { sending, file, offset }) = &mut self.under_way else {
+            return Poll::Ready(Ok(0));
+        };
+        if !next.is_some_and(|(of, at)| Arc::ptr_eq(&of, file) && at == *offset) {
+            let other = "what was to be written was replaced by something else before it was";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, other)));
+        }
+        let sent = ready!(sending.poll_send(context, &self.socket));
+        match sent {
+            Ok(count) => {
+                *offset += count;
+                if sending.left() == 0 {
+                    self.under_way = None;
+                }
+                Poll::Ready(Ok(count as usize))
+            }
+            Err(error) => {
+                self.under_way = None;
+                Poll::Ready(Err(broken(error)))
+            }
+        }
+    }
+
+    /// Bytes behind which a part of a file follows.
+    fn poll_before(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.socket.try_send_more(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_writable(context))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+}
+
+/// As hyper wants it: that the peer has gone is the peer's error, all else is ours.
+fn broken(error: SendError) -> io::Error {
+    match error {
+        SendError::PeerGone { error, .. } => error,
+        error => io::Error::other(error),
+    }
+}
+
+/// Whether it is worth while to send it by itself.
+fn of_a_file(slice: &[u8]) -> Option<(Arc<File>, u64)> {
+    if slice.len() < LEAST { None } else { locate(slice) }
+}
+
+impl<S: Socket + AsyncWrite + Unpin> AsyncWrite for ZeroCopy<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        // An empty slice is nothing to begin with.
+        let empty = slices.iter().take_while(|slice| slice.is_empty()).count();
+        let slices = &slices[empty..];
+        if this.under_way.is_some() {
+            let next = slices.first().and_then(|slice| locate(slice));
+            return this.poll_under_way(context, next);
+        }
+        let found = slices
+            .iter()
+            .enumerate()
+            .find_map(|(number, slice)| of_a_file(slice).map(|place| (number, place)));
+        match found {
+            None => Pin::new(&mut this.socket).poll_write_vectored(context, slices),
+            Some((0, (file, offset))) => {
+                let len = slices[0].len() as u64;
+                let mut chain = Chain::new();
+                chain.push_file(FileRange::new(Arc::clone(&file), offset, len));
+                let sending = Sending::new(chain, this.options.clone());
+                this.under_way = Some(UnderWay { sending, file: Arc::clone(&file), offset });
+                this.poll_under_way(context, Some((file, offset)))
+            }
+            Some((number, _)) => this.poll_before(context, &slices[..number]),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for ZeroCopy<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_read(context, buffer)
+    }
+}
