@@ -55,7 +55,10 @@ enum Source {
 
 impl fmt::Debug for FileBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileBody").field("at", &self.at).field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("FileBody")
+            .field("at", &self.at)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,7 +124,12 @@ fn read_all(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
 /// All of them, if they are in memory.
 fn read_at_once(file: &File, offset: u64, len: usize) -> Option<Bytes> {
     let mut buffer = vec![0; len];
-    let count = preadv2(file.as_fd(), &mut buffer, offset, ReadFlags { nowait: true, ..ReadFlags::default() });
+    let count = preadv2(
+        file.as_fd(),
+        &mut buffer,
+        offset,
+        ReadFlags { nowait: true, ..ReadFlags::default() },
+    );
     (count.ok()? == len).then(|| buffer.into())
 }
 
