@@ -89,6 +89,76 @@ pub fn write_head(
     write_end(out, envelope);
 }
 
+/// The fields of the head of `answer`, in the order of [`write_head`], for who has another writer: name and value,
+/// without `Date`, `Server` and `Connection`, which are that writer's.
+///
+/// ```
+/// # use sendrail_http::{answer::*, negotiate::Coding, render::each_field, status::Status, validator::*};
+/// # let representation = Representation {
+/// #     len: 11,
+/// #     modified_seconds: 784_111_777,
+/// #     modified_is_strong: true,
+/// #     etag: EntityTag::new(784_111_777, 0, 11, Coding::Identity, Strength::Strong),
+/// #     content_type: "text/plain",
+/// #     coding: Coding::Identity,
+/// #     vary: false,
+/// #     cache_control: None,
+/// # };
+/// let answer = Answer { status: Status::OK, body: Body::Whole };
+/// let mut names = Vec::new();
+/// each_field(&answer, &representation, |name, _| names.push(name));
+/// assert_eq!(names[..3], ["content-type", "content-length", "last-modified"]);
+/// ```
+pub fn each_field(
+    answer: &Answer,
+    representation: &Representation<'_>,
+    mut each: impl FnMut(&'static str, &str),
+) {
+    let len = representation.len;
+    match &answer.body {
+        Body::Whole => {
+            each("content-type", representation.content_type);
+            each("content-length", &len.to_string());
+        }
+        Body::Range(range) => {
+            each("content-type", representation.content_type);
+            each("content-length", &range.len.to_string());
+            each("content-range", &format!("bytes {}-{}/{len}", range.first, range.last()));
+        }
+        Body::Multipart(multipart) => {
+            let boundary = multipart.boundary;
+            each("content-type", &format!("multipart/byteranges; boundary={boundary}"));
+            each("content-length", &multipart.content_length.to_string());
+        }
+        Body::Empty => {
+            if answer.status.may_have_body() {
+                each("content-length", "0");
+            }
+            if answer.status == Status::RANGE_NOT_SATISFIABLE {
+                each("content-range", &format!("bytes */{len}"));
+            }
+        }
+    }
+    if !answer.status.is_error() {
+        let date = format_http_date(representation.modified_seconds);
+        each("last-modified", std::str::from_utf8(&date).unwrap_or_default());
+        each("etag", representation.etag.as_str());
+        if representation.vary {
+            each("vary", "Accept-Encoding");
+        }
+        if let Some(cache_control) = representation.cache_control {
+            each("cache-control", cache_control);
+        }
+    }
+    if answer.status != Status::NOT_MODIFIED {
+        each("accept-ranges", "bytes");
+        each("x-content-type-options", "nosniff");
+        if answer.body != Body::Empty && representation.coding != Coding::Identity {
+            each("content-encoding", representation.coding.token());
+        }
+    }
+}
+
 /// Appends the head of an answer that is not a file: errors, redirects, listings, OPTIONS.
 ///
 /// `body_len` bytes must follow, except for HEAD. Of `extra` each pair is a field name, which must
@@ -213,4 +283,60 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &str) {
         }
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// The two writers of a head say the same.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::multipart::Multipart;
+    use crate::range::ByteRange;
+    use crate::validator::{EntityTag, Strength};
+
+    #[test]
+    fn fields_are_those_of_the_head() {
+        let ranges = [ByteRange { first: 0, len: 1 }, ByteRange { first: 7, len: 2 }];
+        let bodies = [
+            (Status::OK, Body::Whole),
+            (Status::PARTIAL_CONTENT, Body::Range(ranges[1])),
+            (Status::PARTIAL_CONTENT, Body::Multipart(Multipart::new(&ranges, "text/css", 11, 5))),
+            (Status::NOT_MODIFIED, Body::Empty),
+            (Status::PRECONDITION_FAILED, Body::Empty),
+            (Status::RANGE_NOT_SATISFIABLE, Body::Empty),
+        ];
+        for (coding, vary, cache_control) in
+            [(Coding::Identity, false, None), (Coding::Gzip, true, Some("max-age=1"))]
+        {
+            let representation = Representation {
+                len: 11,
+                modified_seconds: 784_111_777,
+                modified_is_strong: true,
+                etag: EntityTag::new(784_111_777, 0, 11, coding, Strength::Strong),
+                content_type: "text/css",
+                coding,
+                vary,
+                cache_control,
+            };
+            for (status, body) in bodies.clone() {
+                let answer = Answer { status, body };
+                let mut fields = String::new();
+                each_field(&answer, &representation, |name, value| {
+                    fields += &[name, ": ", value, "\n"].concat();
+                });
+                let date = format_http_date(0);
+                let (keep_alive, version) = (true, Version::Http11);
+                let envelope = Envelope { date: &date, server: None, keep_alive, version };
+                let mut head = Vec::new();
+                write_head(&mut head, &answer, &representation, &envelope);
+                let head = String::from_utf8(head).expect("text");
+                let expected: String = head
+                    .lines()
+                    .skip(2) // the status, and the date
+                    .filter_map(|line| line.split_once(": "))
+                    .map(|(name, value)| [&name.to_lowercase(), ": ", value, "\n"].concat())
+                    .collect();
+                assert_eq!(fields, expected);
+            }
+        }
+    }
 }

@@ -11,11 +11,13 @@
 //!
 //! ```no_run
 //! # #[cfg(feature = "axum")]
-//! # async fn example() -> std::io::Result<()> {
-//! use sendrail_hyper::Listener;
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use sendrail_hyper::{Listener, ServeDir};
 //!
+//! let app = axum::Router::new().nest_service("/static", ServeDir::new("assets")?);
 //! let listener = Listener::from(tokio::net::TcpListener::bind("127.0.0.1:3000").await?);
-//! axum::serve(listener, axum::Router::new()).await
+//! axum::serve(listener, app).await?;
+//! # Ok(())
 //! # }
 //! ```
 //!
@@ -24,15 +26,23 @@
 //! | [`body`] | a file as a body |
 //! | [`socket`] | the socket that recognises it |
 //! | [`listener`] | such sockets for `axum::serve` |
+//! | [`service`] | directories and files as tower services |
+//! | `site`, `request`, [`response`] | from a request to an answer |
 
 #![forbid(unsafe_code)]
 
 pub mod body;
 #[cfg(feature = "axum")]
 pub mod listener;
+mod request;
+pub mod response;
+pub mod service;
+mod site;
 pub mod socket;
 
 pub use body::FileBody;
 #[cfg(feature = "axum")]
 pub use listener::Listener;
+pub use response::ResponseBody;
+pub use service::{ServeDir, ServeFile};
 pub use socket::ZeroCopy;

@@ -1,4 +1,5 @@
 //! Files through unmodified hyper, HTTP/1 and HTTP/2: the right bytes, by which way, and what happens to broken ones.
+#![allow(clippy::unwrap_used)] // a test that cannot go on should say where
 
 use bytes::Bytes;
 use http::{Request, Response};

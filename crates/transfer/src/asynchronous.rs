@@ -173,6 +173,7 @@ pub struct Sending {
 }
 
 /// Who has the transfer.
+#[allow(clippy::large_enum_variant)] // mostly it is here, and a box for each would cost more than it saves
 enum At {
     Here(Transfer, Option<(OwnedFd, Whose)>),
     Pool(InPool),

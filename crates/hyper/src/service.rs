@@ -1,0 +1,295 @@
+//! Directories and files as tower services, by the names that tower-http gave them.
+
+use crate::{
+    response::ResponseBody,
+    site::{Outcome, Site, page},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use sendrail_files::{Root, RootError, RootOptions};
+use sendrail_http::{
+    head::{Fields, Framing, Head, Method, Version},
+    negotiate::{Coding, CodingSet},
+    status::Status,
+};
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::Future,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// What a service here answers with, some day.
+pub type Answering =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>> + Send>>;
+
+/// A directory, whatever lies in it and nothing beside it.
+///
+/// Ranges (several, too), conditional requests with strong validators where they can be, HEAD, and precompressed variants
+/// where they are asked for. Nothing outside the directory is ever opened (`openat2(2)`, RESOLVE_BENEATH): no `..`, no symbolic
+/// link that leads out. Names that begin with a dot are not served, but for `.well-known`.
+///
+/// What is different from tower-http's: the directory is opened when this is made, so that it must be there (and stays
+/// the same if it is renamed); a directory without an index file is not found; bodies are
+/// [`ResponseBody`], which [`ZeroCopy`](crate::ZeroCopy) sockets send without a copy.
+///
+/// ```
+/// use http::{Request, StatusCode};
+/// use sendrail_hyper::ServeDir;
+/// use tower_service::Service;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let assets = tempfile::tempdir()?;
+/// # std::fs::write(assets.path().join("style.css"), "a{}")?;
+/// let mut service = ServeDir::new(assets.path())?.precompressed_gzip();
+/// let response = service.call(Request::get("/style.css").body(())?).await?;
+/// assert_eq!(response.status(), StatusCode::OK);
+/// assert_eq!(response.headers()["content-type"], "text/css; charset=utf-8");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ServeDir<F = NoFallback> {
+    site: Arc<Site>,
+    fallback: F,
+}
+
+/// Nobody else is asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoFallback;
+
+/// Who is asked where there is no such file.
+#[derive(Debug, Clone)]
+pub struct Fallback<F> {
+    service: F,
+    /// What its answers are made to say.
+    as_status: Option<StatusCode>,
+}
+
+impl ServeDir {
+    /// What lies in `path`, with `index.html` for a directory.
+    ///
+    /// # Errors
+    ///
+    /// It is no directory, or may not be entered.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self, RootError> {
+        Self::with_options(path, RootOptions::default())
+    }
+
+    /// The same with another mind about symbolic links and names that begin with a dot.
+    ///
+    /// # Errors
+    ///
+    /// It is no directory, or may not be entered.
+    pub fn with_options(path: impl AsRef<Path>, options: RootOptions) -> Result<Self, RootError> {
+        let site = Site {
+            root: Root::open(path.as_ref(), options)?,
+            index: Some("index.html".to_owned()),
+            only: None,
+            variants: CodingSet::default(),
+            cache_control: None,
+        };
+        Ok(Self { site: Arc::new(site), fallback: NoFallback })
+    }
+}
+
+impl<F> ServeDir<F> {
+    fn change(mut self, how: impl FnOnce(&mut Site)) -> Self {
+        how(Arc::make_mut(&mut self.site));
+        self
+    }
+
+    /// Whether `index.html` answers for its directory. It does, unless this says no.
+    #[must_use]
+    pub fn append_index_html_on_directories(self, append: bool) -> Self {
+        self.change(|site| site.index = append.then(|| "index.html".to_owned()))
+    }
+
+    /// Another name for the file that answers for its directory: a plain one, without a slash.
+    #[must_use]
+    pub fn index(self, name: impl Into<String>) -> Self {
+        self.change(|site| site.index = Some(name.into()))
+    }
+
+    /// `FILE.gz` is sent where the client takes it and it is not older than `FILE`.
+    #[must_use]
+    pub fn precompressed_gzip(self) -> Self {
+        self.change(|site| site.variants = site.variants.with(Coding::Gzip))
+    }
+
+    /// The same for `FILE.br`.
+    #[must_use]
+    pub fn precompressed_br(self) -> Self {
+        self.change(|site| site.variants = site.variants.with(Coding::Brotli))
+    }
+
+    /// The same for `FILE.zst`.
+    #[must_use]
+    pub fn precompressed_zstd(self) -> Self {
+        self.change(|site| site.variants = site.variants.with(Coding::Zstd))
+    }
+
+    /// A Cache-Control for every file.
+    #[must_use]
+    pub fn cache_control(self, value: &HeaderValue) -> Self {
+        self.change(|site| site.cache_control = value.to_str().ok().map(str::to_owned))
+    }
+
+    /// Who is asked where there is no such file, with the request as it came. Its status stands.
+    pub fn fallback<G>(self, service: G) -> ServeDir<Fallback<G>> {
+        ServeDir { site: self.site, fallback: Fallback { service, as_status: None } }
+    }
+
+    /// The same, but whatever it answers is said to be 404 (Not Found).
+    pub fn not_found_service<G>(self, service: G) -> ServeDir<Fallback<G>> {
+        let as_status = Some(StatusCode::NOT_FOUND);
+        ServeDir { site: self.site, fallback: Fallback { service, as_status } }
+    }
+}
+
+/// One file, whatever path is asked for. As [`ServeDir`] in all else.
+#[derive(Debug, Clone)]
+pub struct ServeFile(ServeDir);
+
+impl ServeFile {
+    /// The file at `path`, which is opened anew for each request; the directory that it lies in must be there.
+    ///
+    /// # Errors
+    ///
+    /// There is no such directory, it may not be entered, or the path names no file.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self, RootError> {
+        use std::os::unix::ffi::OsStrExt;
+
+        let path = path.as_ref();
+        let name = path.file_name();
+        let name = name.ok_or_else(|| RootError::DoesNotExist { path: path.to_owned() })?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let options =
+            RootOptions { dotfiles: sendrail_files::Dotfiles::Serve, ..RootOptions::default() };
+        let directory = ServeDir::with_options(parent.unwrap_or(Path::new(".")), options)?;
+        Ok(Self(directory.change(|site| site.only = Some(name.as_bytes().to_vec()))))
+    }
+
+    /// As [`ServeDir::precompressed_gzip`].
+    #[must_use]
+    pub fn precompressed_gzip(self) -> Self {
+        Self(self.0.precompressed_gzip())
+    }
+
+    /// As [`ServeDir::precompressed_br`].
+    #[must_use]
+    pub fn precompressed_br(self) -> Self {
+        Self(self.0.precompressed_br())
+    }
+
+    /// As [`ServeDir::precompressed_zstd`].
+    #[must_use]
+    pub fn precompressed_zstd(self) -> Self {
+        Self(self.0.precompressed_zstd())
+    }
+}
+
+impl<B: Send + 'static> Service<Request<B>> for ServeFile {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answering {
+        self.0.call(request)
+    }
+}
+
+impl<B: Send + 'static> Service<Request<B>> for ServeDir {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answering {
+        let site = Arc::clone(&self.site);
+        Box::pin(async move {
+            let (parts, _body) = request.into_parts();
+            let is_head = parts.method == http::Method::HEAD;
+            Ok(match site.respond(&parts).await {
+                Outcome::Answer(response) => response,
+                Outcome::NotFound => {
+                    page(&plain(is_head), Status::NOT_FOUND, "There is no such file.")
+                }
+                Outcome::Method => not_allowed(is_head),
+            })
+        })
+    }
+}
+
+impl<B, F, R> Service<Request<B>> for ServeDir<Fallback<F>>
+where
+    B: Send + 'static,
+    F: Service<Request<B>, Response = Response<R>, Error = Infallible> + Clone + Send + 'static,
+    F::Future: Send,
+    R: http_body::Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.fallback.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answering {
+        let site = Arc::clone(&self.site);
+        let as_status = self.fallback.as_status;
+        // The one that was ready is the one to be called.
+        let ready = self.fallback.service.clone();
+        let mut fallback = std::mem::replace(&mut self.fallback.service, ready);
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let is_head = parts.method == http::Method::HEAD;
+            match site.respond(&parts).await {
+                Outcome::Answer(response) => Ok(response),
+                Outcome::Method => Ok(not_allowed(is_head)),
+                Outcome::NotFound => {
+                    let answered = fallback.call(Request::from_parts(parts, body)).await?;
+                    let mut response = answered.map(ResponseBody::of_another);
+                    if let Some(status) = as_status {
+                        *response.status_mut() = status;
+                    }
+                    Ok(response)
+                }
+            }
+        })
+    }
+}
+
+/// As much of a head as a page takes.
+fn plain(is_head: bool) -> Head<'static> {
+    Head {
+        method: if is_head { Method::Head } else { Method::Get },
+        target: b"/",
+        version: Version::Http11,
+        framing: Framing::None,
+        keep_alive: true,
+        expect_continue: false,
+        fields: Fields::default(),
+    }
+}
+
+fn not_allowed(is_head: bool) -> Response<ResponseBody> {
+    let why = "This can be read, and nothing else.";
+    let mut response = page(&plain(is_head), Status::METHOD_NOT_ALLOWED, why);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}

@@ -1,0 +1,78 @@
+//! Under axum, as a user would: the listener, a directory, and strace(1) that sees how bodies leave.
+#![allow(clippy::unwrap_used)] // a test that cannot go on should say where
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+fn get(address: SocketAddr, path: &str) -> Vec<u8> {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut all = Vec::new();
+    socket.read_to_end(&mut all).unwrap();
+    let head = all.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    assert!(all.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&all[..head]));
+    all.split_off(head)
+}
+
+/// Kills what it started.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // strace(1) ends with whom it watches; that one would not end with strace.
+        let number = self.0.id();
+        let children = std::fs::read_to_string(format!("/proc/{number}/task/{number}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            let _ = Command::new("kill").arg(child).status();
+        }
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn bodies_leave_without_a_copy() {
+    let Some(example) = example("serve_dir") else {
+        return eprintln!(
+            "skipped: the example is not built: cargo build --examples --all-features"
+        );
+    };
+    if Command::new("strace").arg("-V").output().is_err() {
+        return eprintln!("skipped: no strace");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+    std::fs::write(folder.path().join("file"), &bytes).unwrap();
+    let log = folder.path().join("strace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-e", "trace=sendfile,splice,sendto,sendmsg,writev,write", "-o"]);
+    command.arg(&log).arg(example).arg(folder.path()).arg("127.0.0.1:0");
+    let mut child = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(child.0.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+    let Ok(address) = line.trim().parse() else {
+        return eprintln!("skipped: strace may not watch here: {line:?}");
+    };
+    assert!(get(address, "/static/file") == bytes);
+    drop(child);
+    let log = std::fs::read_to_string(&log).unwrap();
+    let moved = |call: &str| -> u64 {
+        let calls = log.lines().filter(|line| line.contains(&format!(" {call}(")));
+        calls.filter_map(|line| line.rsplit_once("= ")?.1.trim().parse::<u64>().ok()).sum()
+    };
+    // Through a pipe each byte goes twice.
+    assert_eq!(moved("sendfile") + moved("splice") / 2, bytes.len() as u64, "{log}");
+    assert!(moved("writev") + moved("sendto") + moved("sendmsg") < 2000, "{log}");
+}
+
+/// An example of this crate, where cargo puts it.
+fn example(name: &str) -> Option<std::path::PathBuf> {
+    let test = std::env::current_exe().ok()?;
+    let path = test.parent()?.parent()?.join("examples").join(name);
+    path.exists().then_some(path)
+}
