@@ -189,17 +189,68 @@ fn what_makes_no_sense_is_refused() {
     }
 }
 
+fn classic(arguments: &[&str]) -> Value {
+    let output = lab(&[&["classic", "--json"], arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 #[test]
 fn the_classical_table_has_a_line_for_each_size() {
-    let output = lab(&["classic", "--most", "21", "--rounds", "1", "--json"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let sizes: Vec<u64> =
-        lines.as_array().unwrap().iter().map(|line| line["megabytes"].as_u64().unwrap()).collect();
+    let classic = classic(&["--most", "21", "--rounds", "1"]);
+    let lines = classic["lines"].as_array().unwrap();
+    let sizes: Vec<u64> = lines.iter().map(|line| line["megabytes"].as_u64().unwrap()).collect();
     assert_eq!(sizes, [7, 21]);
     for time in lines[1]["times"].as_array().unwrap() {
         assert!(time["wall"].as_f64().unwrap() > 0.0, "{time}");
     }
+}
+
+/// Its bytes are held against the file: what sends others is not in the table.
+#[test]
+fn java_is_measured_beside_where_it_is() {
+    if !crate::harness::has("java") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let classic = classic(&["--most", "7", "--rounds", "1", "--out", out]);
+    let absent = classic["absent"].to_string();
+    if absent.contains("could not be compiled") {
+        return eprintln!("skipped: {absent}");
+    }
+    assert!(!classic["java"].as_str().unwrap().is_empty());
+    let times = classic["lines"][0]["times"].as_array().unwrap();
+    let ways: Vec<&str> = times
+        .iter()
+        .filter(|times| times["java"] == true)
+        .map(|times| times["way"].as_str().unwrap())
+        .collect();
+    assert_eq!(ways[..3], ["Java read+write 4 KiB", "Java transferTo", "Java MappedByteBuffer"]);
+    let netty = ways.iter().any(|way| way.starts_with("Netty FileRegion"));
+    assert!(netty || absent.contains("Netty"), "{classic}");
+    if absent != "[]" {
+        eprintln!("skipped in part: {absent}");
+    }
+    let congestion = classic["congestion"].as_str().unwrap();
+    let fair = ["reno", "cubic"].contains(&congestion);
+    assert!(fair || classic["warnings"].to_string().contains("congestion control"), "{classic}");
+    for name in ["classic.html", "classic.md", "classic.csv"] {
+        let written = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(written.contains("Java transferTo"), "{name}: {written}");
+    }
+}
+
+#[test]
+fn where_there_is_no_java_it_is_said() {
+    let nothing = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sendrail"));
+    command.args(["lab", "classic", "--most", "7", "--rounds", "1"]).env("PATH", nothing.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("Java: not installed (there is no java in PATH)"), "{shown}");
+    assert!(shown.contains("sendfile") && !shown.contains("Java transferTo"), "{shown}");
 }
 
 /// The object that is loaded is made from the source that lies beside it.

@@ -81,6 +81,10 @@ pub struct TableArguments {
 
 /// `sendrail lab classic`, as typed.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Where java (11 or later, with its compiler) is in PATH, the article's programs are measured in Java too, and
+Netty where Debian's libnetty-java is. Java cannot choose its congestion control: as root all is measured in a
+network namespace with reno.")]
 pub struct ClassicArguments {
     /// Sizes up to 98 MB and 3 rounds, instead of 1 GB and 5
     #[arg(long)]
@@ -94,7 +98,7 @@ pub struct ClassicArguments {
     #[arg(long, value_name = "MB")]
     pub most: Option<u64>,
 
-    /// Folder for classic.md, classic.csv and classic.json
+    /// Folder for classic.html, classic.md, classic.csv and classic.json
     #[arg(long, value_name = "DIRECTORY")]
     pub out: Option<PathBuf>,
 
@@ -236,14 +240,14 @@ fn run_classic(arguments: &ClassicArguments) -> Result<(), String> {
     let (program, scratch) = (program()?, arguments.scratch.clone().unwrap_or_else(scratch));
     let plan = classic::Plan { program, scratch, most, rounds: check(rounds)? };
     let bar = Progress::new();
-    let lines = classic::measure(&plan, |what| bar.what(what));
+    let classic = classic::measure(&plan, |what| bar.what(what));
     drop(bar);
-    let lines = lines.map_err(|error| format!("{}: {error}", plan.scratch.display()))?;
+    let classic = classic.map_err(|error| format!("{}: {error}", plan.scratch.display()))?;
     if let Some(folder) = &arguments.out {
-        let written = report::classic::write(&lines, folder);
+        let written = report::classic::write(&classic, folder);
         written.map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    show(&lines, arguments.json, |lines| report::classic::text(lines))
+    show(&classic, arguments.json, report::classic::text)
 }
 
 fn run_cache(arguments: &CacheArguments) -> Result<(), String> {

@@ -20,6 +20,8 @@
 //! | [`machine`] | what disturbs figures on this machine |
 //! | [`table`] | the articles' table, measured |
 //! | [`classic`] | the table of 2008 that is quoted everywhere, on this machine |
+//! | [`java`] | the same in Java, where there is one |
+//! | [`space`] | a loopback of one's own, with the congestion control that is wanted |
 //! | [`cache`], [`group`] | what a cold file does to a hot set, in little memory |
 //! | [`calibrate`] | up to which size memory is cheaper than sendfile here; the server asks at start-up |
 //! | [`tune`] | the thresholds of this machine, for the server to read |
@@ -37,6 +39,7 @@ pub mod cli;
 pub mod copy_on_write;
 pub mod course;
 pub mod group;
+pub mod java;
 pub mod link;
 pub mod machine;
 pub mod nic;
@@ -46,6 +49,7 @@ pub mod receiver;
 pub mod report;
 pub mod sample;
 pub mod self_test;
+pub mod space;
 pub mod subject;
 pub mod table;
 pub mod tune;

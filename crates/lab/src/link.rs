@@ -102,11 +102,16 @@ impl Pair {
     ///
     /// This process may not (`setns(2)`).
     pub fn enter(&self) -> io::Result<IpAddr> {
-        let space = File::open(Path::new("/run/netns").join(&self.receiver))?;
-        let kind = Some(rustix::thread::LinkNameSpaceType::Network);
-        rustix::thread::move_into_link_name_space(space.as_fd(), kind)?;
+        enter(&self.receiver)?;
         Ok(ADDRESS.into())
     }
+}
+
+/// Moves this thread into a network namespace, for good. Threads and processes that it starts are there too.
+pub(crate) fn enter(space: &str) -> io::Result<()> {
+    let space = File::open(Path::new("/run/netns").join(space))?;
+    let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+    Ok(rustix::thread::move_into_link_name_space(space.as_fd(), kind)?)
 }
 
 impl Drop for Pair {
@@ -118,7 +123,7 @@ impl Drop for Pair {
     }
 }
 
-fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
     let output = Command::new(program).args(arguments).output();
     let output =
         output.map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;

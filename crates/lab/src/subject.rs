@@ -114,7 +114,13 @@ impl Subject {
     ///
     /// It cannot be started.
     pub fn start_by(mut command: Command) -> io::Result<Self> {
-        command.args(["lab", "subject"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["lab", "subject"]);
+        Self::start_as(command)
+    }
+
+    /// Starts whatever hears lines and answers in lines, as it is.
+    pub(crate) fn start_as(mut command: Command) -> io::Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let (orders, answers) = (child.stdin.take(), child.stdout.take());
         let (Some(orders), Some(answers)) = (orders, answers) else {
@@ -152,11 +158,11 @@ impl Subject {
         }
     }
 
-    fn say(&mut self, line: &str) -> io::Result<()> {
+    pub(crate) fn say(&mut self, line: &str) -> io::Result<()> {
         writeln!(self.orders, "{line}")
     }
 
-    fn hear<T: for<'a> Deserialize<'a>>(&mut self) -> io::Result<T> {
+    pub(crate) fn hear<T: for<'a> Deserialize<'a>>(&mut self) -> io::Result<T> {
         let mut line = String::new();
         if self.answers.read_line(&mut line)? == 0 {
             return Err(io::Error::other("the process that sends has ended"));
