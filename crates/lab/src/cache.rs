@@ -4,6 +4,7 @@
 use crate::{
     course::{evict, make_file, transfer},
     group::Group,
+    machine::{Look, Machine},
     subject::Subject,
     way::Way,
 };
@@ -50,6 +51,8 @@ pub struct Plan {
 /// What came of it.
 #[derive(Debug, Serialize)]
 pub struct Experiment {
+    /// What it was measured on.
+    pub machine: Machine,
     /// The memory, in bytes; nothing, if it could not be bounded.
     pub memory: Option<u64>,
     /// The hot set, in bytes.
@@ -93,6 +96,7 @@ pub struct Course {
 ///
 /// A file cannot be made, or a transfer failed.
 pub fn measure(plan: &Plan, mut progress: impl FnMut(&str)) -> io::Result<Experiment> {
+    let look = Look::begin(&plan.scratch);
     progress("making the files");
     let hot = make_file(&plan.scratch, plan.hot)?;
     let cold = make_file(&plan.scratch, plan.cold)?;
@@ -120,7 +124,8 @@ pub fn measure(plan: &Plan, mut progress: impl FnMut(&str)) -> io::Result<Experi
     let courses = rounds.into_iter().filter_map(middle).collect();
     let memory = group.is_ok().then_some(plan.memory);
     let &Plan { hot, cold, rate, rounds, .. } = plan;
-    Ok(Experiment { memory, hot, cold, rate, rounds, courses, warnings })
+    let machine = look.end();
+    Ok(Experiment { machine, memory, hot, cold, rate, rounds, courses, warnings })
 }
 
 /// The round in which not most and not least was left: all of its figures belong together.

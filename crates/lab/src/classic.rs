@@ -5,6 +5,7 @@
 use crate::{
     course::{make_file, transfer},
     java::Java,
+    machine::{Look, Machine},
     receiver::CONGESTION,
     space::{self, Space},
     subject::Subject,
@@ -51,6 +52,8 @@ pub struct Plan {
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
 pub struct Classic {
+    /// What it was measured on.
+    pub machine: Machine,
     /// One for each size.
     pub lines: Vec<Line>,
     /// How often each was measured. The medians are told.
@@ -161,6 +164,7 @@ pub fn measure(plan: &Plan, mut progress: impl FnMut(&str) + Send) -> io::Result
 
 /// The same, with the congestion control of where this thread is.
 fn measure_here(plan: &Plan, progress: &mut impl FnMut(&str)) -> io::Result<Classic> {
+    let look = Look::begin(&plan.scratch);
     let mut subject = Subject::start(&plan.program)?;
     progress("is there Java?");
     let (mut java, mut absent) = match Java::start(&plan.scratch) {
@@ -216,7 +220,8 @@ fn measure_here(plan: &Plan, progress: &mut impl FnMut(&str)) -> io::Result<Clas
     absent.extend(java.iter().flat_map(|java| java.absent().to_vec()));
     let congestion = java.as_ref().and_then(|_| space::congestion());
     let java = java.map(|java| java.version().to_owned());
-    Ok(Classic { lines, rounds: plan.rounds, java, congestion, absent, warnings })
+    let machine = look.end();
+    Ok(Classic { machine, lines, rounds: plan.rounds, java, congestion, absent, warnings })
 }
 
 /// What cannot send is found out here, before it would be the end of the whole. The first time the bytes

@@ -188,6 +188,10 @@ pub struct TuneArguments {
 /// `sendrail lab nic`, as typed.
 #[derive(Debug, Args)]
 pub struct NicArguments {
+    /// Folder for nic.html, nic.md, nic.csv and nic.json
+    #[arg(long, value_name = "DIRECTORY")]
+    pub out: Option<PathBuf>,
+
     /// Print JSON instead of the table
     #[arg(long)]
     pub json: bool,
@@ -301,6 +305,10 @@ fn run_tune(arguments: &TuneArguments) -> Result<(), String> {
 
 fn run_nic(arguments: &NicArguments) -> Result<(), String> {
     let interfaces = nic::interfaces().map_err(|error| error.to_string())?;
+    if let Some(folder) = &arguments.out {
+        let written = report::write_interfaces(&interfaces, folder);
+        written.map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
     show(&interfaces, arguments.json, |interfaces| report::interfaces(interfaces))
 }
 

@@ -9,6 +9,7 @@ pub mod tune;
 use crate::{machine::Machine, nic::Interface};
 use grid::Grid;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::{fs, io, path::Path};
 
 /// Of every page.
 const STYLE: &str = include_str!("report/style.css");
@@ -48,6 +49,10 @@ fn circumstances(machine: &Machine, warnings: &[String]) -> Vec<String> {
 
 /// Interfaces, for a terminal.
 pub fn interfaces(interfaces: &[Interface]) -> String {
+    interfaces_grid(interfaces).text() + "\n"
+}
+
+fn interfaces_grid(interfaces: &[Interface]) -> Grid {
     let on = |on: bool| if on { "on" } else { "off" }.to_owned();
     let rows = interfaces.iter().map(|one| {
         let features = [one.scatter_gather, one.segmentation, one.checksums].map(on);
@@ -55,5 +60,20 @@ pub fn interfaces(interfaces: &[Interface]) -> String {
         [one.name.clone(), gather, segmentation, checksums, one.meaning().to_owned()]
     });
     let header = ["interface", "scatter-gather", "TSO", "checksums", "what it means"];
-    Grid::new(header, header.len(), rows).text() + "\n"
+    Grid::new(header, header.len(), rows)
+}
+
+/// Writes `nic.html`, `nic.md`, `nic.csv` and `nic.json` into a folder, which is made if it is not there.
+///
+/// # Errors
+///
+/// They cannot be written.
+pub fn write_interfaces(interfaces: &[Interface], folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let title = "What network interfaces mean for sending without a copy";
+    let grid = interfaces_grid(interfaces);
+    fs::write(folder.join("nic.html"), page(title, &grid.html()))?;
+    fs::write(folder.join("nic.md"), format!("# {title}\n\n{}", grid.markdown()))?;
+    fs::write(folder.join("nic.json"), serde_json::to_string_pretty(interfaces)? + "\n")?;
+    grid.write_csv(&folder.join("nic.csv"))
 }

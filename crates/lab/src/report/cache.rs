@@ -1,6 +1,6 @@
 //! What is shown of the experiment with the page cache, and written.
 
-use super::grid::Grid;
+use super::{circumstances, grid::Grid};
 use crate::cache::{Course, Experiment};
 use maud::{Markup, html};
 use std::{fmt::Write, fs, io, path::Path};
@@ -35,7 +35,7 @@ fn notes(experiment: &Experiment) -> Vec<String> {
         experiment.cold >> 20,
         experiment.rounds
     )];
-    notes.extend(experiment.warnings.iter().map(|warning| format!("Note: {warning}")));
+    notes.extend(circumstances(&experiment.machine, &experiment.warnings));
     notes
 }
 
@@ -114,7 +114,7 @@ pub fn write(experiment: &Experiment, folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::way::Way;
+    use crate::{machine::Machine, way::Way};
 
     #[test]
     fn what_was_left_is_told_and_drawn() {
@@ -129,6 +129,7 @@ mod tests {
             latency: vec![(0.5, 50.0), (1.5, 900.0)],
         };
         let experiment = Experiment {
+            machine: Machine::default(),
             memory: Some(512 << 20),
             hot: 256 << 20,
             cold: 1 << 30,

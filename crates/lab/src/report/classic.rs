@@ -2,7 +2,7 @@
 
 mod page;
 
-use super::grid::Grid;
+use super::{circumstances, grid::Grid};
 use crate::classic::{Classic, Line, Times};
 use std::{fs, io, path::Path};
 
@@ -107,7 +107,7 @@ fn notes(classic: &Classic) -> Vec<String> {
         ));
     }
     notes.extend(classic.absent.iter().map(|why| format!("Not measured: {why}")));
-    notes.extend(classic.warnings.iter().map(|warning| format!("Note: {warning}")));
+    notes.extend(circumstances(&classic.machine, &classic.warnings));
     notes
 }
 
@@ -140,7 +140,10 @@ pub fn write(classic: &Classic, folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classic::{Published, WAYS};
+    use crate::{
+        classic::{Published, WAYS},
+        machine::Machine,
+    };
 
     pub(super) fn classic(java: bool) -> Classic {
         let times = |way: &str, java, wall, cpu| Times { way: way.to_owned(), java, wall, cpu };
@@ -158,6 +161,7 @@ mod tests {
             .collect(),
         };
         Classic {
+            machine: Machine::default(),
             lines: vec![line(7, 1.0), line(21, 2.0)],
             rounds: 3,
             java: java.then(|| "a VM, 17".to_owned()),
