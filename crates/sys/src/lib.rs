@@ -35,8 +35,10 @@ compile_error!(
 
 pub mod cachestat;
 pub mod cgroup;
+pub mod copy_range;
 pub mod fadvise;
 pub mod heap;
+pub mod holes;
 pub mod limits;
 pub mod mincore;
 pub mod mmap;
@@ -62,18 +64,23 @@ mod testing;
 
 // A function that bears its module's name can be re-exported beside it: they live in different namespaces.
 pub use cachestat::{CacheStat, cachestat};
+pub use copy_range::copy_range;
 pub use fadvise::{Advice, fadvise, readahead};
+pub use holes::{next_data, next_hole, punch_hole};
 pub use mincore::{mincore_is_truthful, resident_pages, resident_runs};
 pub use mmap::Mapping;
 pub use open::{OpenFlags, Resolve, openat, openat2, reopen};
 pub use poll::{wait_readable, wait_writable, writable_now};
 pub use pread::{ReadFlags, pread, preadv2, pwrite};
 pub use probe::{Facility, FileProbe, Probe, State};
-pub use reflink::{clone_file, unnamed_file};
+pub use reflink::{clone_file, clone_range, unnamed_file};
 pub use ring::ReadRing;
-pub use send::{recv, recv_discard, send, send_vectored, write};
+pub use send::{read, recv, recv_discard, recv_now, send, send_vectored, write};
 pub use sendfile::sendfile;
-pub use splice::{Pipe, splice_from_file, splice_from_socket, splice_to_file, splice_to_socket};
+pub use splice::{
+    Pipe, splice_from_file, splice_from_socket, splice_pipe_to_file, splice_to_file,
+    splice_to_socket,
+};
 pub use stat::{
     DirectAlignment, FileKind, Stat, Timestamp, direct_alignment, fstat, fstat_cached, stat_at,
 };

@@ -7,13 +7,16 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-/// How to open; combine with `|`. `O_CLOEXEC` is always added. Nothing here can create or change a file.
+/// How to open; combine with `|`. `O_CLOEXEC` is always added. Nothing here can create a file, and only
+/// [`WRITE`](Self::WRITE) change one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenFlags(OFlags);
 
 impl OpenFlags {
     /// `O_RDONLY`.
     pub const READ: OpenFlags = OpenFlags(OFlags::RDONLY);
+    /// `O_WRONLY`: for writing alone; instead of [`READ`](Self::READ), not beside it.
+    pub const WRITE: OpenFlags = OpenFlags(OFlags::WRONLY);
     /// `O_PATH`: only names the file, without opening it: no effect on FIFOs and devices, no read permission needed.
     /// With it, [`openat2`] knows only [`DIRECTORY`](Self::DIRECTORY) and [`NOFOLLOW`](Self::NOFOLLOW) besides.
     pub const PATH: OpenFlags = OpenFlags(OFlags::PATH);

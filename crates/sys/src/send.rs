@@ -1,4 +1,4 @@
-//! send(2), sendmsg(2), recv(2) and write(2): bytes in user memory, to and from descriptors.
+//! send(2), sendmsg(2), recv(2), read(2) and write(2): bytes in user memory, to and from descriptors.
 #![allow(unsafe_code)] // recv_discard passes no buffer at all, which no safe signature can say
 
 use std::io::{self, IoSlice};
@@ -54,6 +54,13 @@ pub fn recv(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::net::recv(socket, buf, RecvFlags::empty())?.0)
 }
 
+/// The same, but never waits, also on a socket in blocking mode: `EAGAIN` if nothing has been received. One recv(2) with
+/// `MSG_DONTWAIT`.
+#[inline]
+pub fn recv_now(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::net::recv(socket, buf, RecvFlags::DONTWAIT)?.0)
+}
+
 /// Takes up to `max` bytes off a **TCP** socket and drops them uncopied; `Ok(0)` is the end of the stream.
 ///
 /// One recv(2) with `MSG_TRUNC`, which on TCP discards the payload inside the kernel (tcp(7)). Other stream sockets
@@ -73,6 +80,13 @@ pub fn recv_discard(socket: BorrowedFd<'_>, max: usize) -> io::Result<usize> {
 #[inline]
 pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::io::write(fd, bytes)?)
+}
+
+/// Reads up to `buf.len()` bytes from a descriptor that is no socket (pipe, terminal, file); `Ok(0)` is the end. One
+/// read(2): of a file from its position, which moves.
+#[inline]
+pub fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::read(fd, buf)?)
 }
 
 #[cfg(test)]

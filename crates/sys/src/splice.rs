@@ -139,6 +139,23 @@ pub fn splice_to_file(
     Ok(rustix::pipe::splice(&pipe.read, None, file, Some(&mut position), len, flags)?)
 }
 
+/// Moves up to `len` bytes out of somebody else's pipe (`source`, its end to read from) into `file` at `offset` (bytes).
+/// One splice(2) with `SPLICE_F_NONBLOCK`: it does not wait for the pipe, in whatever mode that is.
+///
+/// `Ok(0)`: nobody has the end to write to any more, and all is read. `EAGAIN`: nothing in the pipe. `EINVAL` as for
+/// [`splice_to_file`], and if `source` is no pipe.
+#[inline]
+pub fn splice_pipe_to_file(
+    source: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    len: usize,
+) -> io::Result<usize> {
+    let mut position = offset;
+    let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+    Ok(rustix::pipe::splice(source, None, file, Some(&mut position), len, flags)?)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)] // a test stops at the first thing that fails
@@ -213,6 +230,23 @@ mod tests {
         crate::poll::wait_readable(socket.as_fd(), None).unwrap();
         assert_eq!(splice_from_socket(socket.as_fd(), &pipe, 100).unwrap(), 3);
         assert_eq!(splice_to_file(&pipe, file.as_fd(), 4, 3).unwrap(), 3);
+        let mut got = [0; 10];
+        crate::pread::pread(file.as_fd(), &mut got, 0).unwrap();
+        assert_eq!(&got, b"0123abc789");
+    }
+
+    #[test]
+    fn bytes_go_from_a_pipe_to_a_file_without_waiting() {
+        let file = file_with(b"0123456789");
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let empty = splice_pipe_to_file(read.as_fd(), file.as_fd(), 4, 3);
+        assert_eq!(errno(empty), libc::EAGAIN, "in blocking mode too");
+        crate::send::write(write.as_fd(), b"abcde").unwrap();
+        assert_eq!(splice_pipe_to_file(read.as_fd(), file.as_fd(), 4, 3).unwrap(), 3);
+        let mut left = [0; 9];
+        assert_eq!(crate::send::read(read.as_fd(), &mut left).unwrap(), 2);
+        drop(write);
+        assert_eq!(splice_pipe_to_file(read.as_fd(), file.as_fd(), 4, 3).unwrap(), 0);
         let mut got = [0; 10];
         crate::pread::pread(file.as_fd(), &mut got, 0).unwrap();
         assert_eq!(&got, b"0123abc789");

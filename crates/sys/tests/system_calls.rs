@@ -19,6 +19,7 @@ fn mark() {
 }
 
 /// Calls everything once, a mark before each; returns what strace must see between the marks.
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn call_everything() -> Vec<(&'static str, Vec<&'static str>)> {
     let mut expected = Vec::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -51,9 +52,22 @@ fn call_everything() -> Vec<(&'static str, Vec<&'static str>)> {
     let _ = watch!("send_vectored", ["sendmsg"], gathered());
     let _ = watch!("recv", ["recvfrom"], sendrail_sys::recv(peer, &mut buf));
     let _ = watch!("recv_discard", ["recvfrom"], sendrail_sys::recv_discard(peer, 9));
+    let _ = watch!("recv_now", ["recvfrom"], sendrail_sys::recv_now(peer, &mut buf));
     let _ = watch!("write", ["write"], sendrail_sys::write(scratch, b"x"));
+    let _ = watch!("read", ["read"], sendrail_sys::read(scratch, &mut buf));
+    let _ =
+        watch!("copy_range", ["copy_file_range"], sendrail_sys::copy_range(file, 0, scratch, 0, 4));
+    let _ = watch!("clone_range", ["ioctl"], sendrail_sys::clone_range(scratch, 0, file, 0, 4096));
+    let _ = watch!("next_data", ["lseek"], sendrail_sys::next_data(scratch, 0));
+    let _ = watch!("next_hole", ["lseek"], sendrail_sys::next_hole(scratch, 0));
+    let _ = watch!("punch_hole", ["fallocate"], sendrail_sys::punch_hole(scratch, 0, 4096));
     let _ =
         watch!("splice_from_file", ["splice"], sendrail_sys::splice_from_file(file, 0, &pipe, 4));
+    let _ = watch!(
+        "splice_pipe_to_file",
+        ["splice"],
+        sendrail_sys::splice_pipe_to_file(pipe.read_end(), scratch, 0, 1)
+    );
     let _ = watch!(
         "splice_to_socket",
         ["splice"],
