@@ -4,7 +4,7 @@
 //! [`Transfer`] sends it, one [`step`](Transfer::step) at a time, by the method that a pure
 //! [`plan`](plan::plan) chose, and its [`Receipt`] counts what that cost. Nothing in here knows
 //! HTTP, and nothing needs a runtime: the step is for event loops, [`blocking`] for threads, and
-//! `asynchronous` (feature `tokio`) for tasks.
+//! `asynchronous` (feature `tokio`) for tasks. The other way, from a socket into a file, is [`receive`].
 //!
 //! ```
 //! use std::{fs::File, io::Write, net::{TcpListener, TcpStream}, sync::Arc};
@@ -40,6 +40,8 @@
 //! | [`disk_pool`] | threads that may sleep on a disk, and whose turn it is |
 //! | [`receipt`] | what it cost |
 //! | [`blocking`], `asynchronous` | fronts for threads and for tokio tasks |
+//! | [`receive`] | the other way: from a stream into a file |
+//! | `conduit`, `refused` | what receiving shares with copying: a pipe, and what was refused |
 
 #![forbid(unsafe_code)]
 
@@ -49,12 +51,15 @@ mod background;
 pub mod blocking;
 mod bulk;
 pub mod chain;
+mod conduit;
 pub mod disk_pool;
 pub mod error;
 pub mod method;
 mod patience;
 pub mod plan;
 pub mod receipt;
+pub mod receive;
+mod refused;
 pub mod residency;
 pub mod segment;
 pub mod transfer;

@@ -205,7 +205,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-struct ErrnoName(i32);
+pub(crate) struct ErrnoName(pub(crate) i32);
 
 impl fmt::Display for ErrnoName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,12 +213,15 @@ impl fmt::Display for ErrnoName {
         let name = match self.0 {
             1 => "EPERM",
             2 => "ENOENT",
+            9 => "EBADF",
             12 => "ENOMEM",
             13 => "EACCES",
+            18 => "EXDEV",
             19 => "ENODEV",
             22 => "EINVAL",
             23 => "ENFILE",
             24 => "EMFILE",
+            25 => "ENOTTY",
             29 => "ESPIPE",
             38 => "ENOSYS",
             62 => "ETIME",

@@ -18,9 +18,9 @@ mod bounce;
 mod copy;
 mod direct;
 mod mapped;
-mod pipes;
+pub(crate) mod pipes;
 mod sendfile;
-mod splice;
+pub(crate) mod splice;
 mod uncached;
 
 use crate::{
@@ -298,7 +298,7 @@ fn read_failed(doing: &'static str, offset: u64, error: io::Error) -> Fault {
 /// The errors with which the kernel says "not this way" before it has moved a byte:
 /// EINVAL (no splice_read, or an O_APPEND descriptor), ENOSYS (sendfile(2), splice(2)),
 /// EOPNOTSUPP and ENODEV (file systems), EPERM and EACCES (seccomp, LSM), ESPIPE.
-fn is_refusal(error: &io::Error) -> bool {
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(

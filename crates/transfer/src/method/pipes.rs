@@ -22,11 +22,11 @@ fn pool() -> MutexGuard<'static, Pool> {
 
 /// A pipe on loan. Dropped, it is closed, for something may be in it.
 #[derive(Debug)]
-pub(super) struct Lent(Option<Pipe>);
+pub(crate) struct Lent(Option<Pipe>);
 
 impl Lent {
     /// `None` when all are lent, or the kernel gives no more.
-    pub(super) fn take(receipt: &mut Receipt) -> Option<Self> {
+    pub(crate) fn take(receipt: &mut Receipt) -> Option<Self> {
         let mut pool = pool();
         if let Some(pipe) = pool.free.pop() {
             pool.lent += 1;
@@ -50,12 +50,12 @@ impl Lent {
         Some(Self(Some(pipe)))
     }
 
-    pub(super) fn pipe(&self) -> &Pipe {
+    pub(crate) fn pipe(&self) -> &Pipe {
         self.0.as_ref().expect("it is given back only by consuming the loan")
     }
 
     /// For an empty pipe.
-    pub(super) fn give_back(mut self) {
+    pub(crate) fn give_back(mut self) {
         if let Some(pipe) = self.0.take() {
             let mut pool = pool();
             pool.lent -= 1;

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// The pipe's capacity in bytes: 64 KiB pipes cost a quarter more (`fcntl(2)`, F_SETPIPE_SZ;
 /// 1 MiB is the most an unprivileged process may ask for by default).
-pub(super) const PIPE: usize = 1 << 20;
+pub(crate) const PIPE: usize = 1 << 20;
 
 /// The pipe, and what is in it: pages that have left the file and not yet reached the socket.
 #[derive(Debug, Default)]
