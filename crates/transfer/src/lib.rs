@@ -4,7 +4,8 @@
 //! [`Transfer`] sends it, one [`step`](Transfer::step) at a time, by the method that a pure
 //! [`plan`](plan::plan) chose, and its [`Receipt`] counts what that cost. Nothing in here knows
 //! HTTP, and nothing needs a runtime: the step is for event loops, [`blocking`] for threads, and
-//! `asynchronous` (feature `tokio`) for tasks. The other way, from a socket into a file, is [`receive`].
+//! `asynchronous` (feature `tokio`) for tasks. The other way, from a socket into a file, is
+//! [`receive`]; from file to file, [`copy`].
 //!
 //! ```
 //! use std::{fs::File, io::Write, net::{TcpListener, TcpStream}, sync::Arc};
@@ -41,7 +42,8 @@
 //! | [`receipt`] | what it cost |
 //! | [`blocking`], `asynchronous` | fronts for threads and for tokio tasks |
 //! | [`receive`] | the other way: from a stream into a file |
-//! | `conduit`, `refused` | what receiving shares with copying: a pipe, and what was refused |
+//! | [`copy`] | from file to file |
+//! | `conduit`, `refused` | what the two share: a pipe, and what was refused |
 
 #![forbid(unsafe_code)]
 
@@ -52,6 +54,7 @@ pub mod blocking;
 mod bulk;
 pub mod chain;
 mod conduit;
+pub mod copy;
 pub mod disk_pool;
 pub mod error;
 pub mod method;

@@ -5,7 +5,7 @@ use rustix::{
     mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
     thread::UnshareFlags,
 };
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 /// A file without a name.
 pub(crate) fn file_in(folder: &Path) -> File {
@@ -43,5 +43,24 @@ pub(crate) fn on_a_small_disk(body: impl FnOnce(&Path) + Send) {
         let size = c"size=4m,huge=never";
         mount("small", folder, "tmpfs", MountFlags::empty(), size).unwrap();
         body(folder);
+    });
+}
+/// Runs `body` with a folder on a new file system of that kind, if it can be had.
+pub(crate) fn on_a_new(kind: &str, body: impl FnOnce(&Path) + Send) {
+    with_mounts(|folder| {
+        let image = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        image.as_file().set_len(512 << 20).unwrap();
+        let script = "exec 2>&1; mkfs.$1 -q -f $2 && mount -o loop -t $1 $2 $3";
+        let made = Command::new("sh")
+            .args(["-c", script, "sh", kind])
+            .arg(image.path())
+            .arg(folder)
+            .output()
+            .unwrap();
+        if made.status.success() {
+            body(folder);
+        } else {
+            eprintln!("skipped: {kind}: {}", String::from_utf8_lossy(&made.stdout));
+        }
     });
 }

@@ -7,6 +7,7 @@
 mod common;
 
 mod chunks;
+mod copies;
 mod delivery;
 mod disks;
 mod failing_files;
