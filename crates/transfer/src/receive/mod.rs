@@ -9,11 +9,11 @@
 //! | `direct` | `recv(2)` into 1 MiB, and `pwrite(2)` with O_DIRECT (`open(2)`) | 2.4.10 | 1 |
 //!
 //! Seconds of the receiver's processor per GiB over loopback, Linux 6.18: `splice` through 1 MiB 0.237 (through 64 KiB, as pipes
-//! are by themselves, 0.274), `buffered` 0.276 (with 64 KiB 0.899). `direct` takes 0.352 where the pages of the file are in the page cache
-//! already, and 0.254 against 0.418 where they would have to be made: so it pays for large new files, and spares the page cache,
-//! but makes the stream wait for the disk. Therefore: `splice`, unless the caller says
-//! [`leave_no_trace`](ReceiveOptions::leave_no_trace), or it is so little that the pipe is not worth it. The example
-//! `receive_methods` measures it on the machine at hand.
+//! are by themselves, 0.274), `buffered` 0.276 (with 64 KiB 0.899). They are so close that a busy machine turns them round. `direct`
+//! takes 0.352 where the pages of the file are in the page cache already, but 0.254 against 0.418 where they would have to be made: so
+//! it pays for large new files, and spares the page cache, but makes the stream wait for the disk; and pieces of less than 1 MiB cost
+//! it up to ten times as much. Therefore: `splice`, unless the caller says [`leave_no_trace`](ReceiveOptions::leave_no_trace), or it is
+//! 64 KiB or less, where the pipe is not worth it (4 KiB: 1.2 of `buffered`). The example `receive_methods` measures it on the machine at hand.
 //!
 //! What the kernel, the file system or the socket refuses before a byte has moved (EINVAL, ENOSYS, EOPNOTSUPP, and the like) goes by
 //! the next method: `direct`, `splice`, `buffered`. The receipt says which was refused and why. What was in a pipe or a buffer by
