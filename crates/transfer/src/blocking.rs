@@ -6,6 +6,7 @@ use crate::{
     patience::{Exhausted, Patience},
     plan::Options,
     receipt::Receipt,
+    receive::Progress,
     transfer::{Disk, Step, Transfer},
 };
 use rustix::{
@@ -15,6 +16,7 @@ use rustix::{
 use sendrail_sys::poll::wait_writable;
 use std::{
     io,
+    ops::ControlFlow,
     os::fd::{AsFd, BorrowedFd},
     time::{Duration, Instant},
 };
@@ -48,13 +50,40 @@ use std::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn send(socket: impl AsFd, chain: Chain, options: Options) -> Result<Receipt, SendError> {
+    send_with_progress(socket, chain, options, &mut |_| ControlFlow::Continue(()))
+}
+
+/// The same, and calls `progress` with the bytes that the socket has taken whenever they are more (after each step: up to
+/// [`Options::window`]). If that breaks off before the end, the error is [`SendError::Stopped`], and the message is cut
+/// short.
+///
+/// ```
+/// # use std::{io::Read, ops::ControlFlow, os::unix::net::UnixStream};
+/// use sendrail_transfer::{Chain, Options, blocking};
+/// # let (socket, mut reader) = UnixStream::pair()?;
+/// let mut chain = Chain::new();
+/// chain.push_bytes("0123456789");
+/// let all = chain.remaining();
+/// let receipt = blocking::send_with_progress(&socket, chain, Options::default(), &mut |bytes| {
+///     println!("{} %", bytes * 100 / all);
+///     ControlFlow::Continue(())
+/// })?;
+/// # assert_eq!(receipt.bytes, all);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn send_with_progress(
+    socket: impl AsFd,
+    chain: Chain,
+    options: Options,
+    progress: &mut Progress<'_>,
+) -> Result<Receipt, SendError> {
     let socket = socket.as_fd();
     let limit = options.send_timeout;
     let mut transfer = Transfer::new(chain, options);
-    let Some(limit) = limit else { return run(socket, transfer, None) };
+    let Some(limit) = limit else { return run(socket, transfer, None, progress) };
     let wait = |error| SendError::Wait { error };
     let restore = limit_calls(socket, limit, transfer.receipt_mut()).map_err(wait)?;
-    let result = run(socket, transfer, Some(limit));
+    let result = run(socket, transfer, Some(limit), progress);
     if let Some(Before(timeout)) = restore {
         set_socket_timeout(socket, Timeout::Send, timeout).map_err(|error| wait(error.into()))?;
     }
@@ -87,10 +116,20 @@ fn run(
     socket: BorrowedFd<'_>,
     mut transfer: Transfer,
     limit: Option<Duration>,
+    progress: &mut Progress<'_>,
 ) -> Result<Receipt, SendError> {
     let mut patience = Patience::new(limit, transfer.remaining(), Instant::now());
+    let mut told = 0;
     loop {
-        match transfer.step(socket, Disk::MayWait) {
+        let step = transfer.step(socket, Disk::MayWait);
+        let bytes = transfer.receipt().bytes;
+        // How it ended says more than that the caller has had enough.
+        let ended = matches!(step, Step::Done | Step::PeerGone(_) | Step::Failed(_));
+        if bytes > told && progress(bytes).is_break() && !ended {
+            return Err(SendError::stopped(transfer));
+        }
+        told = bytes;
+        match step {
             Step::Done => return Ok(transfer.into_receipt()),
             Step::Yield | Step::WaitDisk => {}
             Step::WaitSocket => {

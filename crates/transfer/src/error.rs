@@ -78,6 +78,11 @@ pub enum SendError {
         /// What had been done by then.
         receipt: Box<Receipt>,
     },
+    /// The caller's progress function broke off.
+    Stopped {
+        /// What had been done by then.
+        receipt: Box<Receipt>,
+    },
     /// Waiting for the socket or the disk failed in itself.
     Wait {
         /// What the kernel or the runtime said.
@@ -97,6 +102,10 @@ impl SendError {
     pub(crate) fn timed_out(transfer: Transfer) -> Self {
         Self::TimedOut { receipt: Box::new(transfer.into_receipt()) }
     }
+
+    pub(crate) fn stopped(transfer: Transfer) -> Self {
+        Self::Stopped { receipt: Box::new(transfer.into_receipt()) }
+    }
 }
 
 impl fmt::Display for SendError {
@@ -111,6 +120,9 @@ impl fmt::Display for SendError {
             Self::TimedOut { receipt } => {
                 write!(f, "the peer took nothing more after {} bytes", receipt.bytes)
             }
+            Self::Stopped { receipt } => {
+                write!(f, "stopped by the caller after {} bytes", receipt.bytes)
+            }
             Self::Wait { error } => write!(f, "could not wait for the socket or the disk: {error}"),
         }
     }
@@ -121,7 +133,7 @@ impl std::error::Error for SendError {
         match self {
             Self::PeerGone { error, .. } | Self::Wait { error } => Some(error),
             Self::File { fault, .. } => Some(fault),
-            Self::TimedOut { .. } => None,
+            Self::TimedOut { .. } | Self::Stopped { .. } => None,
         }
     }
 }

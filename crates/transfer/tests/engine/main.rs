@@ -14,6 +14,7 @@ mod full_sockets;
 mod gathered;
 mod interrupts;
 mod peers;
+mod progress;
 mod shared_pipes;
 
 mod bulk;
