@@ -43,6 +43,7 @@
 //! | [`blocking`], `asynchronous` | fronts for threads and for tokio tasks |
 //! | [`receive`] | the other way: from a stream into a file |
 //! | [`copy`] | from file to file |
+//! | [`mapped_read`] | looking at a range of a file in place, without SIGBUS |
 //! | `conduit`, `refused` | what the two share: a pipe, and what was refused |
 
 #![forbid(unsafe_code)]
@@ -57,6 +58,7 @@ mod conduit;
 pub mod copy;
 pub mod disk_pool;
 pub mod error;
+pub mod mapped_read;
 pub mod method;
 mod patience;
 pub mod plan;

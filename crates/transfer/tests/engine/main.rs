@@ -21,6 +21,7 @@ mod bulk;
 mod changing_files;
 mod cold_files;
 mod gathered_files;
+mod mapped_read;
 mod one_version;
 
 #[cfg(feature = "tokio")]
