@@ -21,6 +21,7 @@
 //!
 //! A file opened with O_APPEND is special: `pwrite(2)` appends to it whatever the offset (its section BUGS), and `splice(2)` refuses. So it
 //! is written to by `buffered`, and only if it ends at the offset; else nothing is received, and the error is EINVAL.
+//! Nobody else may append to it meanwhile.
 
 mod buffered;
 mod direct;

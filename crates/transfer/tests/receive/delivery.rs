@@ -141,6 +141,17 @@ fn it_is_chosen_by_length_and_by_what_is_asked_for() {
 }
 
 #[test]
+fn what_comes_out_of_a_pipe_needs_no_other() {
+    let (sender, reader) = stream(Stream::Pipe);
+    send_all(sender, b"abcde".to_vec(), 5).join().unwrap();
+    let (file, options) = (empty_file(), by_method(ReceiveMethod::Splice));
+    let receipt = recv_file(&reader, &file, RangeInto::new(0, 5), &options).unwrap();
+    assert_eq!(contents(&file), b"abcde");
+    // fcntl(2) of both, getsockopt(2), fstat(2), and one splice(2).
+    assert_eq!(receipt.system_calls, 5, "{receipt}");
+}
+
+#[test]
 fn a_regular_file_is_a_stream_too() {
     for method in usable() {
         let source = file_of(LEN);

@@ -161,6 +161,32 @@ fn receipts_match_strace() {
     }
 }
 
+/// Where the user's share of pipes is used up, the pipe is one of its own.
+#[test]
+fn receipts_match_strace_with_a_pipe_of_ones_own() {
+    let trace = |injection: &[&str]| {
+        let before = [&["strace", "-qq", "-o", "trace"][..], injection].concat();
+        let mut receiving = Receiving::start(&before, &["splice", "blocking"])?;
+        receiving.sender.write_all(&bytes_at(0, LEN)).unwrap();
+        let (said, folder) = receiving.finish();
+        let all = fs::read_to_string(folder.path().join("trace")).unwrap();
+        Some((said, between_marks(folder.path()), all))
+    };
+    let Some((_, _, all)) = trace(&[]) else { return };
+    let mut calls = all.lines().filter(|line| line.starts_with("fcntl("));
+    let Some(first) = calls.position(|line| line.contains("F_SETPIPE_SZ")) else {
+        panic!("no pipe is made: {all}")
+    };
+    // 1 MiB, and its halves down to 64 KiB; the next pipe is granted.
+    let refused = format!("inject=fcntl:error=EPERM:when={}..{}", first + 1, first + 5);
+    let Some((said, calls, _)) = trace(&["-e", &refused]) else { return };
+    let context = format!("{refused}: {said}{}", calls.join("\n"));
+    assert!(said.starts_with(&format!("bytes={LEN} splice ")), "{context}");
+    assert_eq!(calls.iter().filter(|call| call.starts_with("pipe2(")).count(), 2, "{context}");
+    assert_eq!(calls.iter().filter(|call| call.starts_with("close(")).count(), 4, "{context}");
+    assert_eq!(figure(&said, "calls"), calls.len() as u64, "{context}");
+}
+
 /// What came and what was said, while strace answers as `injections` say; `None` where it cannot.
 fn injected(arguments: &[&str], injections: &[&str]) -> Option<(Vec<u8>, String)> {
     let mut before = vec!["strace", "-qq", "-o", "trace"];
