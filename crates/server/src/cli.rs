@@ -1,6 +1,9 @@
 //! The command line as it is typed. `config` makes of it what has been checked.
 
-use crate::page_cache::arguments::CacheArguments;
+use crate::{
+    exchange::arguments::{RecvArguments, SendArguments},
+    page_cache::arguments::CacheArguments,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sendrail_lab::cli::LabArguments;
 use sendrail_transfer::DropBehind;
@@ -30,6 +33,10 @@ pub enum Command {
     Explain(ExplainArguments),
     /// Show how much of files is in the page cache, and where; bring them in, give them back
     Cache(CacheArguments),
+    /// Send files to another machine, where sendrail recv waits for them
+    Send(Box<SendArguments>),
+    /// Receive files from another machine, where sendrail send is started
+    Recv(RecvArguments),
     /// Measure on this machine what articles on zero copy assert
     Lab(LabArguments),
 }

@@ -11,6 +11,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod exchange;
 pub mod explain;
 pub mod page_cache;
 pub mod serve;

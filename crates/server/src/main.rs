@@ -6,16 +6,21 @@ use clap::{Args, Parser};
 use sendrail::{
     cli::{Cli, Command},
     config::{Config, Problem, file},
-    explain, page_cache, serve,
+    exchange, explain, page_cache, serve,
 };
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return mistyped(&said),
+    };
     let done = match cli.command {
         Command::Serve(typed) => completed(*typed, |all| Config::check(all).and_then(serve::run)),
         Command::Explain(typed) => completed(typed, |all| explain::run(&all)),
         Command::Cache(arguments) => return page_cache::run(arguments),
+        Command::Send(arguments) => return exchange::send(*arguments),
+        Command::Recv(arguments) => return exchange::recv(&arguments),
         Command::Lab(arguments) => return sendrail_lab::cli::run(arguments),
     };
     match done {
@@ -24,6 +29,19 @@ fn main() -> ExitCode {
             eprintln!("sendrail: {problem}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says what is wrong with the command line, or what help was asked for.
+fn mistyped(said: &clap::Error) -> ExitCode {
+    let _ = said.print();
+    // For these, 2 is a connection that can be tried again.
+    let is_exchange =
+        std::env::args_os().nth(1).is_some_and(|command| command == "send" || command == "recv");
+    match said.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ if is_exchange => ExitCode::FAILURE,
+        code => ExitCode::from(u8::try_from(code).unwrap_or(1)),
     }
 }
 

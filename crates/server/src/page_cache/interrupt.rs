@@ -14,7 +14,7 @@ use std::{
 
 /// Whether to stop.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// From now on signals are caught.
@@ -22,7 +22,7 @@ impl Stop {
     /// # Errors
     ///
     /// The kernel refuses a handler: `sigaction(2)`.
-    pub(super) fn on_signals() -> io::Result<Self> {
+    pub(crate) fn on_signals() -> io::Result<Self> {
         let stop = Self::default();
         for signal in [SIGINT, SIGTERM] {
             // In this order: with the flag set by the first signal, the second finds the default action.
@@ -33,7 +33,7 @@ impl Stop {
     }
 
     /// Whether a signal has come.
-    pub(super) fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

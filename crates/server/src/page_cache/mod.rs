@@ -3,7 +3,7 @@
 mod act;
 pub mod arguments;
 mod complaint;
-mod interrupt;
+pub(crate) mod interrupt;
 mod json;
 mod look;
 mod map;
@@ -15,7 +15,7 @@ mod show;
 mod style;
 mod tally;
 mod task;
-mod text;
+pub(crate) mod text;
 mod walk;
 
 use arguments::CacheArguments;

@@ -4,7 +4,7 @@ use std::{fmt::Write, os::unix::ffi::OsStrExt, path::Path};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// A number of bytes in at most eight characters: three digits and a binary unit.
-pub(super) fn human(bytes: u64) -> String {
+pub(crate) fn human(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -35,18 +35,18 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
 }
 
 /// A number with its digits in groups of three.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
 /// So many of something: "1 file", "1,234 files".
-pub(super) fn many(number: u64, one: &str, several: &str) -> String {
+pub(crate) fn many(number: u64, one: &str, several: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { several })
 }
 
 /// A path without what could lead a terminal astray: control characters and bytes that are no UTF-8 are written
 /// as `\xHH`, and with `ascii` all that is not ASCII is.
-pub(super) fn printable(path: &Path, ascii: bool) -> String {
+pub(crate) fn printable(path: &Path, ascii: bool) -> String {
     let mut text = String::new();
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
         for c in chunk.valid().chars() {

@@ -1,0 +1,236 @@
+//! The receiver: says what it has, takes what comes, and gives a file its name when it is whole.
+
+use super::{
+    account::Account,
+    failure::{Failure, Tally, of_stranger},
+    names::{self, Checked},
+    progress::Progress,
+    protocol::{self, Entry, Have, Kind, Message, Nonsense, Outcome, Role, Sum},
+    receive::{Receiving, Stuck},
+    store::{Arriving, Existing, Store},
+    sum::{Follower, Hashing},
+    wire::Wire,
+};
+use crate::page_cache::text::printable;
+use std::{
+    collections::VecDeque,
+    ffi::{CString, OsStr},
+    fs::File,
+    io::Write,
+    mem,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    time::Duration,
+};
+
+mod taking;
+
+/// Where it goes.
+pub(super) enum Target {
+    /// Into a directory, under the sender's names.
+    Folder(Store),
+    /// Into this file.
+    File(Store, CString),
+    /// Out again.
+    Stdout(File),
+}
+
+/// A file that was offered and not refused.
+struct Planned {
+    entry: Entry,
+    name: Option<Checked>,
+    existing: Existing,
+    /// Of what is there.
+    hashing: Option<Hashing>,
+}
+
+struct Session<'a> {
+    wire: &'a Wire,
+    target: &'a mut Target,
+    checksum: bool,
+    progress: Progress,
+    account: Account,
+    tally: Tally,
+    queue: VecDeque<Planned>,
+    receiving: Receiving,
+    /// The file that is arriving, if it can be gone on with.
+    kept: Option<String>,
+    /// Where there is one file to arrive, whether it has.
+    has_taken: bool,
+}
+
+/// Receives everything from one sender. `patience`: how long it may take to greet.
+pub(super) fn run(
+    wire: &Wire,
+    target: &mut Target,
+    quiet: bool,
+    patience: Duration,
+) -> Result<Tally, Failure> {
+    let hello = Message::Hello {
+        role: Role::Receive,
+        program: concat!("sendrail ", env!("CARGO_PKG_VERSION")).into(),
+        checksum: false,
+        total: None,
+    };
+    let greeting = wire.greet(&hello, patience).inspect_err(|failure| tell(wire, failure))?;
+    let mut session = Session {
+        wire,
+        target,
+        checksum: greeting.checksum,
+        progress: Progress::new(quiet, greeting.total),
+        account: Account::new(),
+        tally: Tally::default(),
+        queue: VecDeque::new(),
+        receiving: Receiving::default(),
+        kept: None,
+        has_taken: false,
+    };
+    let done = session.receive_all();
+    session.progress.end();
+    if let Err(failure) = done {
+        tell(wire, &failure);
+        if let Some(kept) = &session.kept {
+            eprintln!(
+                "sendrail: {kept}.part is kept: start both sides again, and only the rest is sent"
+            );
+        }
+        return Err(failure);
+    }
+    if !quiet {
+        eprintln!("{}", session.account.line("received", session.tally, wire.calls()));
+    }
+    Ok(session.tally)
+}
+
+/// Tells the other side why it ends, if it is not the one that knows best.
+fn tell(wire: &Wire, failure: &Failure) {
+    match failure {
+        Failure::Local(why) => wire.give_up(why.clone()),
+        Failure::Nonsense(why) => wire.give_up(format!("nonsense: {why}")),
+        _ => {}
+    }
+}
+
+impl Session<'_> {
+    fn receive_all(&mut self) -> Result<(), Failure> {
+        loop {
+            match self.wire.hear(None)? {
+                Message::Offer { files } if self.queue.is_empty() => {
+                    let mut answers = Vec::with_capacity(files.len());
+                    for entry in files {
+                        answers.push(self.answer(entry)?);
+                    }
+                    self.wire.say(&Message::Have { files: answers })?;
+                }
+                Message::Begin { from } => {
+                    let planned = self.queue.pop_front();
+                    let planned = planned.ok_or_else(|| unexpected("nothing was offered"))?;
+                    let is_directory = planned.entry.kind == Kind::Directory;
+                    let outcome = self.take(planned, from)?;
+                    match outcome {
+                        Outcome::Arrived if is_directory => {} // people count files
+                        Outcome::Arrived => self.tally.arrived += 1,
+                        Outcome::Differs => self.tally.differs += 1,
+                        Outcome::Incomplete => self.tally.failed += 1,
+                    }
+                    self.wire.say(&Message::Result { outcome })?;
+                }
+                Message::Done if self.queue.is_empty() => {
+                    if let Target::Folder(store) | Target::File(store, _) = &mut *self.target {
+                        store.sync().map_err(|error| {
+                            Failure::Local(format!("cannot write a directory to the disk: {error}"))
+                        })?;
+                    }
+                    return self.wire.say(&Message::Done);
+                }
+                _ => return Err(unexpected("that does not come here")),
+            }
+        }
+    }
+
+    /// Looks what is there of a file, and puts it in the queue unless it is refused.
+    fn answer(&mut self, entry: Entry) -> Result<Have, Failure> {
+        match self.plan(entry)? {
+            Ok(planned) => {
+                let have = match (&planned.existing, &planned.hashing) {
+                    (Existing::Part(_, len) | Existing::Whole(_, len), Some(hashing))
+                        if *len > 0 =>
+                    {
+                        Have::Prefix { len: *len, blake3: hashing.sum() }
+                    }
+                    _ => Have::Nothing,
+                };
+                self.queue.push_back(planned);
+                Ok(have)
+            }
+            Err((name, message)) => {
+                self.tally.failed += 1;
+                let name = printable(Path::new(OsStr::from_bytes(&name)), false);
+                self.progress.say(&format!("{name}: refused: {message}"));
+                Ok(Have::Refused { message })
+            }
+        }
+    }
+
+    fn plan(&mut self, entry: Entry) -> Result<Result<Planned, (Vec<u8>, String)>, Failure> {
+        let is_directory = entry.kind == Kind::Directory;
+        let refuse = |entry: Entry, why: String| Ok(Err((entry.name.0, why)));
+        let (store, name) = match &mut *self.target {
+            Target::Stdout(_) => {
+                let existing = Existing::Nothing;
+                return Ok(Ok(Planned { entry, name: None, existing, hashing: None }));
+            }
+            Target::File(..) if is_directory => {
+                return refuse(entry, "there is only one file to receive into".into());
+            }
+            Target::File(..) if mem::replace(&mut self.has_taken, true) => {
+                return refuse(entry, "there is only one file to receive into".into());
+            }
+            Target::File(store, name) => {
+                (store, Checked { folders: Vec::new(), last: name.clone() })
+            }
+            Target::Folder(_) if entry.kind == Kind::Stream && entry.name.0.is_empty() => {
+                let why = "standard input has no name: recv into a FILE, or send with --name";
+                return refuse(entry, why.into());
+            }
+            Target::Folder(store) => match names::check(&entry.name.0, is_directory) {
+                Ok(name) => (store, name),
+                Err(why) => return refuse(entry, format!("the name {why}")),
+            },
+        };
+        if is_directory {
+            let existing = Existing::Nothing;
+            return Ok(Ok(Planned { entry, name: Some(name), existing, hashing: None }));
+        }
+        let existing = match store.look(&name, entry.size) {
+            Ok(existing) => existing,
+            Err(why) => return refuse(entry, why),
+        };
+        let hashing = match (&existing, entry.size) {
+            (Existing::Part(file, len) | Existing::Whole(file, len), Some(size))
+                if *len <= size =>
+            {
+                self.hash(file, *len)?
+            }
+            _ => None,
+        };
+        Ok(Ok(Planned { entry, name: Some(name), existing, hashing }))
+    }
+
+    /// The checksum of what is there; none if it cannot be read.
+    fn hash(&self, file: &File, len: u64) -> Result<Option<Hashing>, Failure> {
+        let Ok(mut hashing) = Hashing::new(file) else { return Ok(None) };
+        loop {
+            self.wire.look()?;
+            match hashing.step(len) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Some(hashing.rest())),
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+fn unexpected(what: &str) -> Failure {
+    Nonsense(what.into()).into()
+}
