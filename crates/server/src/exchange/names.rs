@@ -119,7 +119,7 @@ mod tests {
             ],
         ) {
             if let Ok(checked) = check(&name, true) {
-                let mut all: Vec<&[u8]> = checked.folders.iter().map(|f| f.as_bytes()).collect();
+                let mut all: Vec<&[u8]> = checked.folders.iter().map(CString::as_bytes).collect();
                 all.push(checked.last.as_bytes());
                 prop_assert!(all.iter().all(|c| !c.is_empty() && *c != b"." && *c != b".."));
                 prop_assert!(all.iter().all(|c| !c.contains(&b'/') && !c.contains(&0)));

@@ -3,7 +3,7 @@
 //! `docs/send-recv.md` describes it. Whatever is decoded here comes from a stranger.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt, path::Path};
 
 /// What each side says first: what this is, and the version.
 pub(super) const PREAMBLE: [u8; 20] = *b"SENDRAIL EXCHANGE 1\n";
@@ -164,6 +164,13 @@ pub(super) struct Name(pub(super) Vec<u8>);
 enum NameForm {
     Text(String),
     Bytes(Vec<u8>),
+}
+
+impl Name {
+    /// As it would be, if it were a path here.
+    pub(super) fn as_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.0))
+    }
 }
 
 impl From<NameForm> for Name {

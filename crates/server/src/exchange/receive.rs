@@ -69,8 +69,10 @@ impl Receiving {
         len: u64,
         account: &mut Account,
     ) -> Result<u64, Stuck> {
+        let is_new = self.pipe.is_none();
         let pipe = if let Ok(pipe) = self.pipe.take().map_or_else(|| Pipe::with_capacity(PIPE), Ok)
         {
+            account.calls += if is_new { u64::from(pipe.system_calls()) } else { 0 };
             self.pipe.insert(pipe)
         } else {
             self.must_copy = true; // no descriptor left, or no memory

@@ -5,23 +5,14 @@ use super::{
     failure::{Failure, Tally, of_stranger},
     names::{self, Checked},
     progress::Progress,
-    protocol::{self, Entry, Have, Kind, Message, Nonsense, Outcome, Role, Sum},
+    protocol::{self, Entry, Have, Kind, Message, Name, Nonsense, Outcome, Role, Sum},
     receive::{Receiving, Stuck},
     store::{Arriving, Existing, Store},
     sum::{Follower, Hashing},
     wire::Wire,
 };
 use crate::page_cache::text::printable;
-use std::{
-    collections::VecDeque,
-    ffi::{CString, OsStr},
-    fs::File,
-    io::Write,
-    mem,
-    os::unix::ffi::OsStrExt,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::VecDeque, ffi::CString, fs::File, io::Write, mem, time::Duration};
 
 mod taking;
 
@@ -165,16 +156,16 @@ impl Session<'_> {
             }
             Err((name, message)) => {
                 self.tally.failed += 1;
-                let name = printable(Path::new(OsStr::from_bytes(&name)), false);
+                let name = printable(name.as_path(), false);
                 self.progress.say(&format!("{name}: refused: {message}"));
                 Ok(Have::Refused { message })
             }
         }
     }
 
-    fn plan(&mut self, entry: Entry) -> Result<Result<Planned, (Vec<u8>, String)>, Failure> {
+    fn plan(&mut self, entry: Entry) -> Result<Result<Planned, (Name, String)>, Failure> {
         let is_directory = entry.kind == Kind::Directory;
-        let refuse = |entry: Entry, why: String| Ok(Err((entry.name.0, why)));
+        let refuse = |entry: Entry, why: String| Ok(Err((entry.name, why)));
         let (store, name) = match &mut *self.target {
             Target::Stdout(_) => {
                 let existing = Existing::Nothing;

@@ -155,7 +155,7 @@ impl Session<'_> {
             }
         };
         for (item, have) in batch.into_iter().zip(have) {
-            self.progress.file(&item.path);
+            self.progress.file(item.entry.name.as_path());
             self.send(&item, have)?;
         }
         Ok(())

@@ -102,8 +102,12 @@ impl Sources {
     }
 }
 
-/// What a path that was typed is called on the other side. For `.`, `..` and `/` nothing: what is in them goes there.
+/// What a path that was typed is called on the other side. For `.`, `DIR/.`, `..` and `/` nothing: what is in them goes
+/// there.
 fn base(path: &Path) -> &OsStr {
+    if path.as_os_str().as_bytes().ends_with(b"/.") {
+        return OsStr::new("");
+    }
     path.file_name().unwrap_or_default()
 }
 
@@ -197,9 +201,11 @@ mod tests {
         assert_eq!(all[all.len() - 2], "tree/a");
         all.sort();
         assert_eq!(all, ["a symbolic link link", "tree", "tree/a", "tree/a/empty", "tree/a/x"]);
-        let mut inside = names(&[tree.join("a/..")]);
-        inside.sort();
-        assert_eq!(inside, ["a", "a symbolic link link", "a/empty", "a/x"]);
+        for typed in ["a/..", "."] {
+            let mut inside = names(&[tree.join(typed)]);
+            inside.sort();
+            assert_eq!(inside, ["a", "a symbolic link link", "a/empty", "a/x"]);
+        }
         assert_eq!(names(&[tree.join("absent")]), ["unreadable absent"]);
         let sources = Sources { paths: vec![tree], stdin_name: String::new() };
         assert_eq!(sources.total(), Some(5));

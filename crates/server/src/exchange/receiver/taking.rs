@@ -1,10 +1,10 @@
 //! One file on its way in: chunks, the checksum behind them, and what becomes of it.
 
 use super::{
-    Arriving, Existing, Failure, Follower, Hashing, Kind, Message, Outcome, Path, Planned, Session,
+    Arriving, Existing, Failure, Follower, Hashing, Kind, Message, Outcome, Planned, Session,
     Stuck, Sum, Target, Write, of_stranger, printable, protocol, unexpected,
 };
-use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt};
+use std::io;
 
 /// How a file ended.
 enum End {
@@ -15,7 +15,7 @@ enum End {
 impl Session<'_> {
     /// Takes what was planned, from that byte on.
     pub(super) fn take(&mut self, planned: Planned, from: u64) -> Result<Outcome, Failure> {
-        self.progress.file(Path::new(OsStr::from_bytes(&planned.entry.name.0)));
+        self.progress.file(planned.entry.name.as_path());
         match planned.entry.kind {
             Kind::Directory => self.take_directory(&planned, from),
             _ if matches!(self.target, Target::Stdout(_)) => self.take_out(&planned, from),
@@ -92,7 +92,7 @@ impl Session<'_> {
         let Planned { entry, existing, hashing, .. } = planned;
         // An empty file that is there is made anew: it may be somebody's whole one.
         let existing = (from > 0).then_some(existing);
-        let shown_name = Path::new(OsStr::from_bytes(&entry.name.0)).to_owned();
+        let shown_name = entry.name.as_path().to_owned();
         let (Target::Folder(store) | Target::File(store, _)) = &mut *self.target else {
             unreachable!("asked before")
         };
@@ -221,7 +221,7 @@ impl Session<'_> {
 }
 
 fn shown(planned: &Planned) -> String {
-    printable(Path::new(OsStr::from_bytes(&planned.entry.name.0)), false)
+    printable(planned.entry.name.as_path(), false)
 }
 
 /// No more may come than was said.
