@@ -15,6 +15,7 @@ mod confinement;
 mod descriptors;
 mod disk_pool;
 mod drain;
+mod exchange;
 mod file_systems;
 mod framing;
 mod lab;

@@ -5,6 +5,7 @@
 pub(crate) mod cache_command;
 mod connection;
 pub(crate) mod disk;
+pub(crate) mod exchange;
 mod journal;
 mod opens;
 mod pacing;
