@@ -11,6 +11,8 @@ pub(super) enum Failure {
     Local(String),
     /// On the other side, as it says itself.
     Peer(String),
+    /// Between the two, as the other side says.
+    Lost(String),
     /// Between the two.
     Connection(String),
     /// The other side says what makes no sense.
@@ -30,6 +32,11 @@ impl Failure {
         Self::Connection("the other side closed the connection too early".into())
     }
 
+    /// What the other side says of its own end.
+    pub(super) fn of_peer(message: String, again: bool) -> Self {
+        if again { Self::Lost(message) } else { Self::Peer(message) }
+    }
+
     /// Of a file here.
     pub(super) fn of_file(doing: &str, path: &Path, error: &io::Error) -> Self {
         Self::Local(format!("{doing} {}: {error}", printable(path, false)))
@@ -39,7 +46,7 @@ impl Failure {
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Local(_) | Self::Peer(_) => ExitCode::from(1),
-            Self::Connection(_) | Self::Nonsense(_) => ExitCode::from(2),
+            Self::Connection(_) | Self::Lost(_) | Self::Nonsense(_) => ExitCode::from(2),
             Self::Interrupted => ExitCode::from(130),
         }
     }
@@ -52,7 +59,9 @@ impl fmt::Display for Failure {
             Self::Nonsense(why) => {
                 write!(f, "the other side talks nonsense: {}", of_stranger(why))
             }
-            Self::Peer(why) => write!(f, "the other side says: {}", of_stranger(why)),
+            Self::Peer(why) | Self::Lost(why) => {
+                write!(f, "the other side says: {}", of_stranger(why))
+            }
             Self::Interrupted => f.write_str("interrupted"),
         }
     }

@@ -82,8 +82,11 @@ fn try_send(arguments: SendArguments) -> Result<Tally, Failure> {
     let paths: Vec<PathBuf> = operands.map(PathBuf::from).collect();
     check_paths(&paths)?;
     let stop = catch_signals()?;
+    let sources = Sources { paths, stdin_name: name.unwrap_or_default() };
     let mut task = sender::Task {
-        sources: Sources { paths, stdin_name: name.unwrap_or_default() },
+        // Before anybody connects, who would wait for it.
+        total: sources.total(&stop),
+        sources,
         options: Options {
             method: method.forced(),
             drop_behind: drop_behind.mode(),
@@ -136,7 +139,9 @@ fn try_recv(arguments: &RecvArguments) -> Result<Tally, Failure> {
     loop {
         let (stream, from) = accept(&listener, &stop)?;
         // One that fails is no reason not to hear the next.
-        match receiver::run(&wire(stream, &stop)?, &mut target, quiet, GREETING) {
+        let done =
+            wire(stream, &stop).and_then(|wire| receiver::run(&wire, &mut target, quiet, GREETING));
+        match done {
             Ok(_) => {}
             Err(Failure::Interrupted) => return Err(Failure::Interrupted),
             Err(failure) => eprintln!("sendrail: from {from}: {failure}"),

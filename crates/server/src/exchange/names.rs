@@ -20,6 +20,11 @@ pub(super) struct Checked {
 }
 
 impl Checked {
+    /// All components.
+    pub(super) fn whole(&self) -> Vec<CString> {
+        self.folders.iter().chain([&self.last]).cloned().collect()
+    }
+
     /// What the file is called until it is whole.
     pub(super) fn part(&self) -> CString {
         let mut bytes = self.last.as_bytes().to_vec();

@@ -73,6 +73,9 @@ pub(super) enum Message {
     Failed {
         /// Why.
         message: String,
+        /// It is the connection's fault: a new one may do better.
+        #[serde(default)]
+        again: bool,
     },
 }
 
@@ -280,7 +283,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Message, Nonsense> {
         }
         Message::Hello { program: text, .. }
         | Message::Broken { message: text, .. }
-        | Message::Failed { message: text } => shorten(text),
+        | Message::Failed { message: text, .. } => shorten(text),
         _ => {}
     }
     Ok(message)

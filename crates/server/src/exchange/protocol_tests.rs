@@ -46,7 +46,7 @@ fn message() -> impl Strategy<Value = Message> {
         (".{0,40}", any::<u64>()).prop_map(|(message, good)| Message::Broken { message, good }),
         outcome.prop_map(|outcome| Message::Result { outcome }),
         Just(Message::Done),
-        ".{0,40}".prop_map(|message| Message::Failed { message }),
+        (".{0,40}", any::<bool>()).prop_map(|(message, again)| Message::Failed { message, again }),
     ]
 }
 
@@ -119,8 +119,8 @@ fn nonsense_is_refused() {
 
 #[test]
 fn texts_of_strangers_are_shortened() {
-    let message = Message::Failed { message: "ä".repeat(5000) };
-    let Ok(Message::Failed { message }) = decode(&encode(&message).unwrap()[4..]) else {
+    let message = Message::Failed { message: "ä".repeat(5000), again: false };
+    let Ok(Message::Failed { message, .. }) = decode(&encode(&message).unwrap()[4..]) else {
         panic!("it is no nonsense")
     };
     assert_eq!(message.chars().count(), MAX_TEXT);
@@ -128,6 +128,6 @@ fn texts_of_strangers_are_shortened() {
 
 #[test]
 fn what_is_too_long_is_not_said() {
-    let message = Message::Failed { message: "x".repeat(MAX_MESSAGE) };
+    let message = Message::Failed { message: "x".repeat(MAX_MESSAGE), again: false };
     assert!(encode(&message).is_err());
 }

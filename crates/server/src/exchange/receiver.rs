@@ -96,8 +96,8 @@ pub(super) fn run(
 /// Tells the other side why it ends, if it is not the one that knows best.
 fn tell(wire: &Wire, failure: &Failure) {
     match failure {
-        Failure::Local(why) => wire.give_up(why.clone()),
-        Failure::Nonsense(why) => wire.give_up(format!("nonsense: {why}")),
+        Failure::Local(why) => wire.give_up(why.clone(), false),
+        Failure::Nonsense(why) => wire.give_up(format!("nonsense: {why}"), true),
         _ => {}
     }
 }
@@ -189,11 +189,12 @@ impl Session<'_> {
                 Err(why) => return refuse(entry, format!("the name {why}")),
             },
         };
-        if is_directory {
-            let existing = Existing::Nothing;
-            return Ok(Ok(Planned { entry, name: Some(name), existing, hashing: None }));
-        }
-        let existing = match store.look(&name, entry.size) {
+        let look = if is_directory {
+            store.look_for_directory(&name)
+        } else {
+            store.look(&name, entry.size)
+        };
+        let existing = match look {
             Ok(existing) => existing,
             Err(why) => return refuse(entry, why),
         };

@@ -31,6 +31,8 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 pub(super) struct Task {
     /// What there is.
     pub(super) sources: Sources,
+    /// How many bytes that is, if it is known.
+    pub(super) total: Option<u64>,
     /// Of the engine.
     pub(super) options: Options,
     /// Whether checksums are wanted.
@@ -66,15 +68,14 @@ type OfOneFile<T> = Result<Result<T, Broken>, Failure>;
 
 /// Sends everything to one receiver.
 pub(super) fn run(wire: &Wire, task: &Task) -> Result<Tally, Failure> {
-    let total = task.sources.total();
     let hello = Message::Hello {
         role: Role::Send,
         program: concat!("sendrail ", env!("CARGO_PKG_VERSION")).into(),
         checksum: task.checksum,
-        total,
+        total: task.total,
     };
     wire.greet(&hello, task.patience)?;
-    let progress = Progress::new(task.quiet, total);
+    let progress = Progress::new(task.quiet, task.total);
     let mut session = Session {
         wire,
         task,
@@ -233,7 +234,7 @@ impl Session<'_> {
                 }
                 Ok(None)
             }
-            Message::Failed { message } => Err(Failure::Peer(message)),
+            Message::Failed { message, again } => Err(Failure::of_peer(message, again)),
             other => Ok(Some(other)),
         }
     }
@@ -254,7 +255,7 @@ impl Session<'_> {
         let until = Some(Instant::now() + LAST_WORD);
         loop {
             match self.wire.hear(until) {
-                Ok(Message::Failed { message }) => return Failure::Peer(message),
+                Ok(Message::Failed { message, again }) => return Failure::of_peer(message, again),
                 Ok(_) => {}
                 Err(_) => return failure,
             }

@@ -4,11 +4,12 @@ use super::{
     failure::Failure,
     protocol::{Entry, Kind, Name, Time},
 };
+use crate::page_cache::interrupt::Stop;
 use rustix::fs::{Mode, OFlags, open};
 use sendrail_sys::{FileKind, Stat, fstat};
 use std::{
     ffi::OsStr,
-    fs::File,
+    fs::{File, Metadata},
     os::{fd::AsFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -51,17 +52,14 @@ pub(super) struct Item {
 
 impl Sources {
     /// How many bytes it is in all, as far as anybody can tell before.
-    pub(super) fn total(&self) -> Option<u64> {
-        let mut total = 0_u64;
-        for path in &self.paths {
-            if path.as_os_str() == DASH {
-                return None;
-            }
-            let files = WalkDir::new(path).into_iter().filter_map(Result::ok);
-            let sizes = files.filter_map(|entry| entry.metadata().ok());
-            total += sizes.filter(std::fs::Metadata::is_file).map(|file| file.len()).sum::<u64>();
+    pub(super) fn total(&self, stop: &Stop) -> Option<u64> {
+        if self.paths.iter().any(|path| path.as_os_str() == DASH) {
+            return None;
         }
-        Some(total)
+        let files = self.paths.iter().flat_map(|path| WalkDir::new(path).into_iter());
+        let files = files.take_while(|_| !stop.is_asked()).filter_map(Result::ok);
+        let sizes = files.filter_map(|entry| entry.metadata().ok());
+        Some(sizes.filter(Metadata::is_file).map(|file| file.len()).sum())
     }
 
     /// Gives each to `visit`: a directory after what is in it, so that its time stays as it is set. Nothing is kept of a
@@ -208,8 +206,8 @@ mod tests {
         }
         assert_eq!(names(&[tree.join("absent")]), ["unreadable absent"]);
         let sources = Sources { paths: vec![tree], stdin_name: String::new() };
-        assert_eq!(sources.total(), Some(5));
+        assert_eq!(sources.total(&Stop::default()), Some(5));
         let sources = Sources { paths: vec![DASH.into()], ..sources };
-        assert_eq!(sources.total(), None);
+        assert_eq!(sources.total(&Stop::default()), None);
     }
 }

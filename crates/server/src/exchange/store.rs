@@ -90,9 +90,7 @@ impl Store {
         let folder = match self.folder(&name.folders, false) {
             Ok(folder) => folder,
             Err(Errno::NOENT) => return Ok(Existing::Nothing),
-            Err(Errno::LOOP | Errno::XDEV) => return Err(LINK.into()),
-            Err(Errno::NOTDIR) => return Err("a file is in the way of its directory".into()),
-            Err(error) => return Err(format!("its directory cannot be opened: {error}")),
+            Err(error) => return Err(why_no_folder(error)),
         };
         let place = self.place(folder, name);
         let whole = place.open(&place.name, OFlags::RDONLY)?;
@@ -111,11 +109,20 @@ impl Store {
         }
     }
 
-    /// Begins with a file, or goes on with what is there of it.
+    /// Whether a directory of that name can be made, or is there.
+    pub(super) fn look_for_directory(&mut self, name: &Checked) -> Result<Existing, String> {
+        match self.folder(&name.whole(), false) {
+            Ok(_) | Err(Errno::NOENT) => Ok(Existing::Nothing),
+            Err(error) => Err(why_no_folder(error)),
+        }
+    }
+
+    /// Begins with a file, or goes on with what is there of it. `mode`: as open(2) takes it, until it is whole.
     pub(super) fn begin(
         &mut self,
         name: &Checked,
         existing: Option<Existing>,
+        mode: Mode,
     ) -> io::Result<Arriving> {
         let folder = self.folder(&name.folders, true)?;
         let place = self.place(folder, name);
@@ -133,7 +140,7 @@ impl Store {
                     | OFlags::EXCL
                     | OFlags::NOFOLLOW
                     | OFlags::CLOEXEC;
-                let file = openat(&place.folder, &place.part, flags, Mode::from_raw_mode(0o600))?;
+                let file = openat(&place.folder, &place.part, flags, mode)?;
                 let file = File::from(file);
                 lock(&file).map_err(io::Error::other)?;
                 (file, false)
@@ -157,9 +164,7 @@ impl Store {
 
     /// Makes a directory if it is not there, and gives it its permissions and its time.
     pub(super) fn directory(&mut self, name: &Checked, entry: &Entry) -> io::Result<()> {
-        let mut all = name.folders.clone();
-        all.push(name.last.clone());
-        let folder = self.folder(&all, true)?;
+        let folder = self.folder(&name.whole(), true)?;
         // What has new names is dressed after they are on the disk.
         self.sync()?;
         dress(folder.as_fd(), entry)
@@ -252,6 +257,15 @@ impl Arriving {
     /// What is there of it can be gone on with.
     pub(super) fn is_partial(&self) -> bool {
         !self.is_whole
+    }
+}
+
+fn why_no_folder(error: Errno) -> String {
+    match error {
+        Errno::LOOP | Errno::XDEV => LINK.into(),
+        // Also a link, where it is the last of the directories (open(2), O_DIRECTORY and O_NOFOLLOW).
+        Errno::NOTDIR => "a file or a symbolic link is in the way of its directory".into(),
+        error => format!("its directory cannot be opened: {error}"),
     }
 }
 

@@ -100,7 +100,7 @@ impl Wire {
                 Role::Send => "both sides want to send".into(),
                 Role::Receive => "both sides want to receive".into(),
             })),
-            Message::Failed { message } => Err(Failure::Peer(message)),
+            Message::Failed { message, again } => Err(Failure::of_peer(message, again)),
             _ => Err(Nonsense("it does not greet".into()).into()),
         }
     }
@@ -197,8 +197,8 @@ impl Wire {
 
     /// Says why nothing more can be taken, and throws away what still comes: a socket that is closed with bytes unread
     /// is reset (RFC 1122, 4.2.2.13), and the reason may be lost with it.
-    pub(super) fn give_up(&self, message: String) {
-        if self.say(&Message::Failed { message }).is_err() {
+    pub(super) fn give_up(&self, message: String, again: bool) {
+        if self.say(&Message::Failed { message, again }).is_err() {
             return;
         }
         let _ = self.stream.shutdown(Shutdown::Write);

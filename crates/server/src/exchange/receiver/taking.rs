@@ -4,6 +4,7 @@ use super::{
     Arriving, Existing, Failure, Follower, Hashing, Kind, Message, Outcome, Planned, Session,
     Stuck, Sum, Target, Write, of_stranger, printable, protocol, unexpected,
 };
+use rustix::fs::Mode;
 use std::io;
 
 /// How a file ended.
@@ -96,7 +97,10 @@ impl Session<'_> {
         let (Target::Folder(store) | Target::File(store, _)) = &mut *self.target else {
             unreachable!("asked before")
         };
-        let arriving = store.begin(&name, existing).map_err(|error| {
+        // What comes from a program has no permissions of its own: the umask says.
+        let mode = if entry.kind == Kind::Stream { 0o666 } else { 0o600 };
+        let mode = Mode::from_raw_mode(mode);
+        let arriving = store.begin(&name, existing, mode).map_err(|error| {
             let name = printable(&shown_name, false);
             Failure::Local(format!("cannot make {name}.part: {error}"))
         })?;
