@@ -183,11 +183,14 @@ fn standard_input_arrives_in_a_file() {
         let input = to.file("input", "what a program says");
         let output = exchange("send", name)
             .args([&receiver.address.to_string(), "-"])
-            .stdin(File::open(input).unwrap())
+            .stdin(File::open(&input).unwrap())
             .output()
             .unwrap();
         assert_eq!(receiver.end().0, Some(0), "{}", said(&output));
-        assert_eq!(fs::read(to.path().join("file")).unwrap(), b"what a program says");
+        let arrived = to.path().join("file");
+        assert_eq!(fs::read(&arrived).unwrap(), b"what a program says");
+        // As any program makes a file: by the umask.
+        assert_eq!(fs::metadata(&arrived).unwrap().mode(), fs::metadata(&input).unwrap().mode());
         fs::remove_file(to.path().join("file")).unwrap();
     }
     let receiver = Waiting::recv([to.path()]);

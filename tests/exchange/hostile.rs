@@ -119,19 +119,32 @@ fn links_in_the_way_are_not_followed() {
     fs::create_dir(target.join("directory")).unwrap();
     let receiver = Waiting::recv([&target]);
     let mut stranger = Stranger::sender(receiver.address);
-    for name in
-        ["folder/x", "absolute/x", "file", "begun", "inside/x", "dangling", "plain/x", "directory"]
-    {
+    for name in [
+        "folder/x",
+        "absolute/x",
+        "file",
+        "begun",
+        "inside/x",
+        "inside/directory/x", // which is beneath, but through a link
+        "dangling",
+        "plain/x",
+        "directory",
+    ] {
         let have = stranger.offer(name, "file", Some(6));
         assert!(have["files"][0]["refused"].is_object(), "{name}: {have}");
     }
-    // A directory that is a link is found out when it is made.
-    stranger.offer("folder", "directory", None);
+    for name in ["folder", "inside", "inside/directory", "folder/new", "plain"] {
+        let have = stranger.offer(name, "directory", None);
+        assert!(have["files"][0]["refused"].is_object(), "{name}: {have}");
+    }
+    // One that comes between the look and the making.
+    stranger.offer("late/x", "file", Some(1));
+    outer.link("in/late", "../elsewhere");
     stranger.say(&json!({"type": "begin", "from": 0}));
-    stranger.bytes(&[0; 4]);
-    stranger.say(&json!({"type": "end", "blake3": null}));
+    stranger.content(b"x");
     let told = stranger.hear();
     assert_eq!(told["type"], "failed", "{told}");
+    drop(stranger);
     assert_eq!(receiver.end().0, Some(1));
     assert_eq!(fs::read(secret).unwrap(), b"secret");
     assert_eq!(fs::read_dir(outer.path().join("elsewhere")).unwrap().count(), 0);
@@ -194,6 +207,7 @@ fn nonsense_is_told_and_nothing_has_a_name() {
         says(&mut stranger);
         let told = stranger.hear();
         assert_eq!(told["type"], "failed", "{what}: {told}");
+        assert_eq!(told["again"], true, "{what}: {told}");
         stranger.0.shutdown(Shutdown::Write).unwrap();
         let (code, heard) = receiver.end();
         assert_eq!(code, Some(2), "{what}: {heard}");
