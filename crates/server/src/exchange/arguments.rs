@@ -6,13 +6,17 @@ use clap::Args;
 use std::{ffi::OsString, path::PathBuf};
 
 const NO_ENCRYPTION: &str = "\
-Nothing is encrypted, and nobody is asked who they are: whoever can reach the port can send, or take, and whoever is
-on the way can read and change. Between machines that you do not wire yourself use a tunnel: ssh -L, ssh -R, a VPN.";
+NOT ENCRYPTED, and nobody is asked who they are: whoever can reach the port can send, or take, and \
+whoever is on the way can read and change. Where the wire is not yours use a tunnel: ssh -L, ssh -R, \
+a VPN.";
 
 const EXIT_STATUS: &str = "\
-Exit status: 0 if all has arrived, 1 for a wrong command line or what could not be read or written on either side,
-2 if the connection could not be made or broke (start both again: only the rest is sent), 3 if a checksum differs,
-130 if it was interrupted.";
+Exit status:
+  0    all has arrived
+  1    a wrong command line, or something could not be read or written, on either side
+  2    the connection could not be made or broke: start both again, and only the rest is sent
+  3    a checksum differs
+  130  interrupted";
 
 /// `sendrail send`, as typed.
 #[derive(Debug, Args)]
@@ -28,9 +32,14 @@ Examples:
 \n{EXIT_STATUS}")
 )]
 pub struct SendArguments {
-    /// HOST, HOST:PORT or [IPv6]:PORT to send to (port 7700 if none is named), then files and directories to
-    /// send; - is standard input
-    #[arg(value_name = "ADDR> <PATH", required = true, num_args = 1..)]
+    /// Where to send to, then what.
+    #[arg(
+        value_name = "ADDR> <PATH",
+        required = true,
+        num_args = 1..,
+        help = "HOST, HOST:PORT or [IPv6]:PORT to send to (port 7700 if none is named), then files \
+                and directories to send; - is standard input"
+    )]
     pub operands: Vec<OsString>,
 
     /// Wait on this address for one who fetches, instead of connecting
@@ -76,8 +85,14 @@ pub struct RecvArguments {
     #[arg(value_name = "DIR|FILE|-", default_value = ".")]
     pub target: PathBuf,
 
-    /// Address to wait on; [::] is every address of this machine, IPv4 too. Port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "[::]:7700")]
+    /// Address to wait on.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "[::]:7700",
+        help = "Address to wait on; [::] is every address of this machine, IPv4 too. Port 0 takes \
+                a free one"
+    )]
     pub listen: Address,
 
     /// Connect to one who sends (send --listen), instead of waiting
