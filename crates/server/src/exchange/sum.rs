@@ -109,8 +109,11 @@ impl Hashing {
         if self.at >= end {
             return Ok(false);
         }
-        self.buffer.resize(BUFFER, 0);
         let len = (end - self.at).min(BUFFER as u64) as usize;
+        // Of many files most are small: a whole buffer for each would cost more than they do.
+        if self.buffer.len() < len {
+            self.buffer.resize(len, 0);
+        }
         match self.quiet.read(&mut self.buffer[..len], self.at) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
