@@ -12,9 +12,21 @@ use super::{
     wire::Wire,
 };
 use crate::page_cache::text::printable;
-use std::{collections::VecDeque, ffi::CString, fs::File, io::Write, mem, time::Duration};
+use std::{
+    collections::VecDeque,
+    ffi::CString,
+    fs::File,
+    io::{self, Write},
+    mem, thread,
+    time::Duration,
+};
 
 mod taking;
+
+/// Bytes of whole files that are at most waited with until they get their names: a large one is not made to wait.
+const SETTLE: u64 = 16 << 20;
+/// Files whose way to the disk is waited for at the same time.
+const FSYNCS: usize = 16;
 
 /// Where it goes.
 pub(super) enum Target {
@@ -35,6 +47,13 @@ struct Planned {
     hashing: Option<Hashing>,
 }
 
+/// A file that has arrived, and has not its name yet.
+struct Whole {
+    arriving: Arriving,
+    entry: Entry,
+    name: Checked,
+}
+
 struct Session<'a> {
     wire: &'a Wire,
     target: &'a mut Target,
@@ -44,6 +63,12 @@ struct Session<'a> {
     tally: Tally,
     queue: VecDeque<Planned>,
     receiving: Receiving,
+    /// Files that are to get their names, those of one offer at most.
+    whole: Vec<Whole>,
+    /// How many bytes they are together.
+    unsettled: u64,
+    /// What became of files and has not been said yet; and whether it was a directory.
+    outcomes: Vec<(Outcome, bool)>,
     /// The file that is arriving, if it can be gone on with.
     kept: Option<String>,
     /// Where there is one file to arrive, whether it has.
@@ -73,10 +98,17 @@ pub(super) fn run(
         tally: Tally::default(),
         queue: VecDeque::new(),
         receiving: Receiving::default(),
+        whole: Vec::new(),
+        unsettled: 0,
+        outcomes: Vec::new(),
         kept: None,
         has_taken: false,
     };
     let done = session.receive_all();
+    if done.is_err() {
+        // What has arrived has arrived. If that fails, the next try finds it beside its name.
+        let _ = session.name_all();
+    }
     session.progress.end();
     if let Err(failure) = done {
         tell(wire, &failure);
@@ -117,14 +149,15 @@ impl Session<'_> {
                     let planned = self.queue.pop_front();
                     let planned = planned.ok_or_else(|| unexpected("nothing was offered"))?;
                     let is_directory = planned.entry.kind == Kind::Directory;
-                    let outcome = self.take(planned, from)?;
-                    match outcome {
-                        Outcome::Arrived if is_directory => {} // people count files
-                        Outcome::Arrived => self.tally.arrived += 1,
-                        Outcome::Differs => self.tally.differs += 1,
-                        Outcome::Incomplete => self.tally.failed += 1,
+                    // Two of one name would have one partial file.
+                    if self.whole.iter().any(|whole| Some(&whole.name) == planned.name.as_ref()) {
+                        self.settle()?;
                     }
-                    self.wire.say(&Message::Result { outcome })?;
+                    let outcome = self.take(planned, from)?;
+                    self.outcomes.push((outcome, is_directory));
+                    if self.queue.is_empty() || self.unsettled >= SETTLE {
+                        self.settle()?;
+                    }
                 }
                 Message::Done if self.queue.is_empty() => {
                     if let Target::Folder(store) | Target::File(store, _) = &mut *self.target {
@@ -137,6 +170,49 @@ impl Session<'_> {
                 _ => return Err(unexpected("that does not come here")),
             }
         }
+    }
+
+    /// Gives whole files their names, and says so.
+    fn settle(&mut self) -> Result<(), Failure> {
+        self.name_all()?;
+        for (outcome, is_directory) in mem::take(&mut self.outcomes) {
+            match outcome {
+                Outcome::Arrived if is_directory => {} // people count files
+                Outcome::Arrived => self.tally.arrived += 1,
+                Outcome::Differs => self.tally.differs += 1,
+                Outcome::Incomplete => self.tally.failed += 1,
+            }
+            self.wire.say(&Message::Result { outcome })?;
+        }
+        Ok(())
+    }
+
+    /// Gives whole files their names. Several wait for the disk together: a journal writes at once what many ask for.
+    fn name_all(&mut self) -> Result<(), Failure> {
+        let all = mem::take(&mut self.whole);
+        self.unsettled = 0;
+        let failed = |whole: &Whole, error: &io::Error| {
+            Failure::Local(format!("{}: finishing it failed: {error}", whole.arriving.shown()))
+        };
+        let settle = |some: &[Whole]| {
+            some.iter().try_for_each(|whole| {
+                whole.arriving.settle(&whole.entry).map_err(|error| failed(whole, &error))
+            })
+        };
+        let mut shares = all.chunks(all.len().div_ceil(FSYNCS).max(1));
+        let ours = shares.next().unwrap_or_default();
+        thread::scope(|scope| {
+            let others: Vec<_> = shares.map(|share| scope.spawn(move || settle(share))).collect();
+            others.into_iter().fold(settle(ours), |done, other| {
+                done.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            })
+        })?;
+        if let Target::Folder(store) | Target::File(store, _) = &mut *self.target {
+            for whole in &all {
+                store.name(&whole.arriving).map_err(|error| failed(whole, &error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Looks what is there of a file, and puts it in the queue unless it is refused.

@@ -149,12 +149,9 @@ impl Store {
         Ok(Arriving { place, file, is_whole })
     }
 
-    /// The file is whole: it gets its permissions, its time and its name, in this order, and is on the disk before it has
-    /// its name.
-    pub(super) fn finish(&mut self, arriving: &Arriving, entry: &Entry) -> io::Result<()> {
-        let Arriving { place, file, is_whole } = arriving;
-        dress(file.as_fd(), entry)?;
-        fsync(file)?;
+    /// The file is whole and on the disk: it gets its name.
+    pub(super) fn name(&mut self, arriving: &Arriving) -> io::Result<()> {
+        let Arriving { place, is_whole, .. } = arriving;
         if !is_whole {
             renameat(&place.folder, &place.part, &place.folder, &place.name)?;
             self.note(&place.folder)?;
@@ -240,6 +237,12 @@ impl Arriving {
     /// As people know it.
     pub(super) fn shown(&self) -> &str {
         &self.place.shown
+    }
+
+    /// It gets its permissions and its time, and is on the disk when this returns.
+    pub(super) fn settle(&self, entry: &Entry) -> io::Result<()> {
+        dress(self.file.as_fd(), entry)?;
+        Ok(fsync(&self.file)?)
     }
 
     /// What is there of it is of no use.

@@ -2,7 +2,7 @@
 
 use super::{
     Arriving, Existing, Failure, Follower, Hashing, Kind, Message, Outcome, Planned, Session,
-    Stuck, Sum, Target, Write, of_stranger, printable, protocol, unexpected,
+    Stuck, Sum, Target, Whole, Write, of_stranger, printable, protocol, unexpected,
 };
 use rustix::fs::Mode;
 use std::io;
@@ -33,6 +33,7 @@ impl Session<'_> {
             End::Whole(_) => {}
             End::Broken(_) => return Ok(Outcome::Incomplete),
         }
+        self.settle()?; // a name that comes later would change its time
         if let (Target::Folder(store), Some(name)) = (&mut *self.target, &planned.name) {
             let made = store.directory(name, &planned.entry);
             made.map_err(|error| Failure::Local(format!("cannot make {shown}: {error}")))?;
@@ -129,6 +130,11 @@ impl Session<'_> {
         if outcome.is_ok() {
             self.kept = None;
         }
+        if let (Ok(Outcome::Arrived), Planned { entry, name: Some(name), .. }) = (&outcome, planned)
+        {
+            self.unsettled += entry.size.unwrap_or(u64::from(protocol::MAX_CHUNK));
+            self.whole.push(Whole { arriving, entry, name });
+        }
         outcome
     }
 
@@ -187,10 +193,6 @@ impl Session<'_> {
         if outcome == Outcome::Differs {
             arriving.throw_away();
             return Ok(outcome);
-        }
-        if let Target::Folder(store) | Target::File(store, _) = &mut *self.target {
-            let finished = store.finish(arriving, &planned.entry);
-            finished.map_err(|error| failed("finishing it", &error))?;
         }
         Ok(outcome)
     }
