@@ -155,6 +155,16 @@ fn what_is_there_is_not_sent_again_and_what_differs_is_replaced() {
 }
 
 #[test]
+fn of_two_files_with_one_name_the_last_one_stays() {
+    let (from, to) = (Tree::new(), Tree::new());
+    let paths = [from.file("a/name", "first"), from.file("b/name", "the second")];
+    let (sent, heard) = arrives(&[&paths[0], &paths[1]], to.path());
+    assert!(sent.contains("sent 2 files") && heard.contains("received 2 files"), "{sent}{heard}");
+    assert_eq!(fs::read(to.path().join("name")).unwrap(), b"the second");
+    assert_eq!(fs::read_dir(to.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn standard_input_arrives_on_standard_output() {
     let content = bytes(10_000_001);
     for arguments in [&[][..], &["--no-checksum"]] {
