@@ -11,6 +11,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
     sync::{Arc, Mutex},
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
@@ -192,6 +193,14 @@ impl Socket for Raced {
             read_some(&mut peer, 1 << 20, &mut received);
         }
         Socket::clear_writable(&self.socket)
+    }
+
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Socket::poll_writable(&self.socket, context)
+    }
+
+    fn try_send_more(&self, bytes: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        Socket::try_send_more(&self.socket, bytes)
     }
 }
 
