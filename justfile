@@ -28,6 +28,7 @@ arena *ARGS:
 peers:
     cargo install --locked --root target/peers static-web-server@2.44.1
     cargo install --locked --root target/peers miniserve@0.35.0
+    cargo install --locked --root target/peers --path bench/peers/rust-web
 
 # Builds nginx with its own asynchronous I/O, for the arena's cold cases, from an archive of its source.
 peer-nginx ARCHIVE:

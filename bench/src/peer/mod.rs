@@ -8,6 +8,7 @@ mod lighttpd;
 mod miniserve;
 mod nginx;
 mod program;
+mod rust_web;
 mod sendrail;
 mod static_web_server;
 mod template;
@@ -37,6 +38,7 @@ use h2o::H2o;
 use lighttpd::Lighttpd;
 use miniserve::Miniserve;
 pub(crate) use nginx::Nginx;
+use rust_web::RustWeb;
 pub(crate) use sendrail::Sendrail;
 use static_web_server::StaticWebServer;
 
@@ -67,7 +69,7 @@ pub(crate) trait Peer {
 /// Every other server there is a configuration for, installed or not; those that are built for the comparison are looked
 /// for in `built` before PATH.
 pub(crate) fn others(built: &Path) -> Vec<Box<dyn Peer>> {
-    vec![
+    let mut all: Vec<Box<dyn Peer>> = vec![
         Box::new(Nginx::named("nginx")),
         Box::new(Nginx::copying()),
         Box::new(Nginx::threads()),
@@ -79,7 +81,9 @@ pub(crate) fn others(built: &Path) -> Vec<Box<dyn Peer>> {
         Box::new(Apache),
         Box::new(StaticWebServer::in_directory(built)),
         Box::new(Miniserve::in_directory(built)),
-    ]
+    ];
+    all.extend(RustWeb::all(built).map(|peer| Box::new(peer) as Box<dyn Peer>));
+    all
 }
 
 /// A committed configuration, for the record.
@@ -231,7 +235,10 @@ mod tests {
                 "caddy",
                 "apache",
                 "static-web-server",
-                "miniserve"
+                "miniserve",
+                "axum-sendrail",
+                "axum-tower-http",
+                "actix-files"
             ]
         );
         assert!(peers.iter().all(|peer| peer.configuration().is_some()));
