@@ -3,10 +3,13 @@
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use sendrail_sys::{
+    limits::page_size,
+    mincore::resident_pages,
     pread::{ReadFlags, pread, preadv2},
-    statfs::{FileSystem, file_system},
+    statfs::file_system,
     window::{LONGEST, Window},
 };
+use sendrail_transfer::{Medium, Residency};
 use std::{
     fmt,
     fs::File,
@@ -18,11 +21,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Up to this many bytes are read rather than mapped: two calls less, and the head goes with them.
-const SMALL: u64 = 16 << 10;
+/// Up to this many bytes are read rather than mapped: they cost no more so, and leave with the head. Whatever is mapped is
+/// longer, so that the socket sends it by the engine, and nobody comes to a page of it that is not in memory.
+pub(crate) const SMALL: u64 = 64 << 10;
 
 /// What is read at a time of what cannot be mapped, in bytes.
 const PIECE: u64 = 256 << 10;
+
+/// What is mapped at a time of what is to be copied: it is looked at shortly before.
+const COPIED: u64 = 1 << 20;
 
 /// What is mapped at a time.
 const WINDOW: u64 = (LONGEST / 2) as u64;
@@ -38,6 +45,8 @@ pub struct FileBody {
     file: Arc<File>,
     at: u64,
     end: u64,
+    copied: bool,
+    medium: Medium,
     source: Source,
 }
 
@@ -49,8 +58,8 @@ enum Source {
     Windows(Option<Arc<Window>>),
     /// Read, each time anew.
     Reads,
-    /// Being read.
-    Reading(Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send + Sync>>),
+    /// Being read, this time; and whether it can be mapped the next.
+    Reading(Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send + Sync>>, bool),
 }
 
 impl fmt::Debug for FileBody {
@@ -65,7 +74,8 @@ impl fmt::Debug for FileBody {
 impl FileBody {
     /// `len` bytes from `offset`. The file must be open for reading; its position is not used.
     pub fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
-        Self { file, at: offset, end: offset.saturating_add(len), source: Source::Unknown }
+        let end = offset.saturating_add(len);
+        Self { file, at: offset, end, copied: false, medium: Medium::Disk, source: Source::Unknown }
     }
 
     /// All of a file, as long as it is now.
@@ -78,14 +88,67 @@ impl FileBody {
         Ok(Self::new(file, 0, len))
     }
 
+    /// For whoever will copy the bytes: HTTP/2 with its frames of 16 KiB (which are cheaper copied than sent one by one), TLS,
+    /// a socket that is no [`ZeroCopy`](crate::ZeroCopy). To come to a page that is not in memory holds up the thread until the
+    /// disk has answered, and all its connections. So each part is looked at before it is given out, and what is
+    /// not in memory is read by a thread that may wait.
+    #[must_use]
+    pub fn to_be_copied(mut self) -> Self {
+        self.copied = true;
+        self
+    }
+
+    /// Whether the next part may be given out as it lies.
+    fn may_be_mapped(&self) -> bool {
+        let left = self.end - self.at;
+        if left <= SMALL {
+            return false;
+        }
+        if !self.copied {
+            return true;
+        }
+        let len = left.min(COPIED);
+        // As the engine looks; and once more, page for page, for some in the midst may still be read. (mincore(2) alone would say to
+        // who may not write to a file that all of it is there.)
+        Residency::look(&*self.file, self.medium, self.at, len).is_hot()
+            && resident_pages(self.file.as_fd(), self.at, len as usize)
+                .is_ok_and(|there| there >= len / page_size() as u64)
+    }
+
     /// The next part of what can be mapped.
     fn next_window(&mut self) -> io::Result<Bytes> {
-        let len = (self.end - self.at).min(WINDOW) as usize;
+        let most = if self.copied { COPIED } else { WINDOW };
+        let len = (self.end - self.at).min(most) as usize;
         let window = Arc::new(Window::new(Arc::clone(&self.file), self.at, len)?);
         self.at += len as u64;
         let bytes = window.bytes();
         self.source = Source::Windows(Some(window));
         Ok(bytes)
+    }
+
+    /// The next part, if it can be had at once. Else it is read from here on.
+    fn next_part(&mut self) -> Option<Bytes> {
+        let mut maps = matches!(self.source, Source::Windows(_));
+        if maps && self.may_be_mapped() {
+            match self.next_window() {
+                Ok(bytes) => return Some(bytes),
+                // No room, no mappings on this file system, not open for it: read(2) will say what is wrong, if anything is.
+                Err(_) => maps = false,
+            }
+        }
+        let (offset, len) = (self.at, (self.end - self.at).min(PIECE) as usize);
+        if let Some(bytes) = read_at_once(&self.file, offset, len) {
+            self.at += len as u64;
+            self.source = if maps { Source::Windows(None) } else { Source::Reads };
+            return Some(bytes);
+        }
+        let file = Arc::clone(&self.file);
+        let reading = async move {
+            let reading = tokio::task::spawn_blocking(move || read_all(&file, offset, len));
+            reading.await.unwrap_or_else(|gone| Err(io::Error::other(gone)))
+        };
+        self.source = Source::Reading(Box::pin(reading), maps);
+        None
     }
 
     /// How the bytes are to come.
@@ -97,8 +160,9 @@ impl FileBody {
         if sendrail_sys::fstat(self.file.as_fd())?.len < self.end {
             return Err(shorter());
         }
-        let kind = file_system(self.file.as_fd());
-        let reads = kind.is_ok_and(FileSystem::is_network_or_fuse);
+        let Ok(kind) = file_system(self.file.as_fd()) else { return Ok(Source::Reads) };
+        self.medium = Medium::from(kind);
+        let reads = kind.is_network_or_fuse();
         Ok(if reads { Source::Reads } else { Source::Windows(None) })
     }
 }
@@ -149,9 +213,9 @@ impl Body for FileBody {
                     this.source = Source::Reads;
                     return Poll::Ready(Some(Err(shorter())));
                 }
-                Source::Reading(reading) => {
+                Source::Reading(reading, maps) => {
                     let outcome = ready!(reading.as_mut().poll(context));
-                    this.source = Source::Reads;
+                    this.source = if *maps { Source::Windows(None) } else { Source::Reads };
                     match &outcome {
                         Ok(bytes) => this.at += bytes.len() as u64,
                         Err(_) => this.end = this.at,
@@ -166,23 +230,10 @@ impl Body for FileBody {
                         return Poll::Ready(Some(Err(error)));
                     }
                 },
-                Source::Windows(_) => match this.next_window() {
-                    Ok(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                    // No room, no mappings on this file system, not open for it: read(2) will say what is wrong, if anything is.
-                    Err(_) => this.source = Source::Reads,
-                },
-                Source::Reads => {
-                    let (offset, len) = (this.at, (this.end - this.at).min(PIECE) as usize);
-                    if let Some(bytes) = read_at_once(&this.file, offset, len) {
-                        this.at += len as u64;
-                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                Source::Windows(_) | Source::Reads => {
+                    if let Some(part) = this.next_part() {
+                        return Poll::Ready(Some(Ok(Frame::data(part))));
                     }
-                    let file = Arc::clone(&this.file);
-                    this.source = Source::Reading(Box::pin(async move {
-                        let reading =
-                            tokio::task::spawn_blocking(move || read_all(&file, offset, len));
-                        reading.await.unwrap_or_else(|gone| Err(io::Error::other(gone)))
-                    }));
                 }
             }
         }

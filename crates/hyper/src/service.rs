@@ -93,6 +93,7 @@ impl ServeDir {
             only: None,
             variants: CodingSet::default(),
             cache_control: None,
+            copied: false,
         };
         Ok(Self { site: Arc::new(site), fallback: NoFallback })
     }
@@ -132,6 +133,13 @@ impl<F> ServeDir<F> {
     #[must_use]
     pub fn precompressed_zstd(self) -> Self {
         self.change(|site| site.variants = site.variants.with(Coding::Zstd))
+    }
+
+    /// Says that bodies will be copied: behind TLS, or over sockets that are no [`ZeroCopy`](crate::ZeroCopy). See
+    /// [`FileBody::to_be_copied`](crate::FileBody::to_be_copied); for HTTP/2 it is known.
+    #[must_use]
+    pub fn to_be_copied(self) -> Self {
+        self.change(|site| site.copied = true)
     }
 
     /// A Cache-Control for every file.

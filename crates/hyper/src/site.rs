@@ -31,6 +31,8 @@ pub(crate) struct Site {
     /// Which precompressed variants are looked for.
     pub(crate) variants: CodingSet,
     pub(crate) cache_control: Option<String>,
+    /// Whether bodies will be copied, whatever they are asked for by.
+    pub(crate) copied: bool,
 }
 
 /// What came of a request.
@@ -46,6 +48,8 @@ pub(crate) enum Outcome {
 impl Site {
     pub(crate) async fn respond(self: Arc<Self>, parts: &Parts) -> Outcome {
         let Some(head) = head(parts) else { return Outcome::Method };
+        // Frames are copied.
+        let copied = parts.version == http::Version::HTTP_2;
         let target = match resolve(&head.method, head.target) {
             Ok(Target::Path(target)) => target,
             Ok(Target::Server) => return Outcome::Method,
@@ -59,7 +63,7 @@ impl Site {
         };
         match found {
             Found::File(_) if target.directory && self.only.is_none() => Outcome::NotFound,
-            Found::File(file) => self.file(&head, wanted, file).await,
+            Found::File(file) => self.file(&head, wanted, file, copied).await,
             Found::Directory(_) if self.only.is_some() => Outcome::NotFound,
             Found::Directory(_) => {
                 let Some(index) = &self.index else { return Outcome::NotFound };
@@ -70,7 +74,7 @@ impl Site {
                         let whole = directory_redirect(target.raw_path, target.query);
                         Outcome::Answer(redirect(&relative(&whole)))
                     }
-                    Ok(Found::File(file)) => self.file(&head, &name, file).await,
+                    Ok(Found::File(file)) => self.file(&head, &name, file, copied).await,
                     Ok(_) => Outcome::NotFound,
                     Err(error) => refused(&head, &error),
                 }
@@ -108,7 +112,7 @@ impl Site {
             .fold(CodingSet::default(), |set, (coding, _)| set.with(coding)))
     }
 
-    async fn file(&self, head: &Head<'_>, path: &[u8], file: OpenFile) -> Outcome {
+    async fn file(&self, head: &Head<'_>, path: &[u8], file: OpenFile, copied: bool) -> Outcome {
         let media_type = file.media_type();
         let (mut file, mut coding, mut vary) = (file, Coding::Identity, false);
         if self.variants != CodingSet::default() {
@@ -126,7 +130,7 @@ impl Site {
                 }
             }
         }
-        Outcome::Answer(self.represent(head, &file, media_type, coding, vary))
+        Outcome::Answer(self.represent(head, &file, media_type, (coding, vary), copied))
     }
 
     fn represent(
@@ -134,8 +138,8 @@ impl Site {
         head: &Head<'_>,
         file: &OpenFile,
         media_type: &str,
-        coding: Coding,
-        vary: bool,
+        (coding, vary): (Coding, bool),
+        copied: bool,
     ) -> Response<ResponseBody> {
         let facts = file.facts();
         let unix =
@@ -159,7 +163,11 @@ impl Site {
         };
         let answer = answer(head, &representation, boundary());
         let mut body = ResponseBody::default();
-        let range = |first, len| FileBody::new(Arc::clone(file.file()), first, len);
+        let copied = self.copied || copied;
+        let range = |first, len| {
+            let body = FileBody::new(Arc::clone(file.file()), first, len);
+            if copied { body.to_be_copied() } else { body }
+        };
         if answer.sends_body(head) {
             match &answer.body {
                 Body::Empty => {}

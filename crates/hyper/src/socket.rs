@@ -1,5 +1,6 @@
 //! A socket that recognises the pages of files, and sends them by the engine.
 
+use crate::body::SMALL;
 use sendrail_sys::window::locate;
 use sendrail_transfer::{
     Chain, FileRange, Options, SendError,
@@ -14,8 +15,9 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Slices of a file that are shorter are sent as bytes: to look and to send by itself would cost more than a copy.
-const LEAST: usize = 8 << 10;
+/// Slices of a file that are no longer are sent as bytes. HTTP/2 has them of 16 KiB: to look and to send each by itself costs a
+/// third more than the copy (docs/decisions/0014-hyper.md).
+const LEAST: usize = SMALL as usize;
 
 /// A tokio socket ([`TcpStream`](tokio::net::TcpStream), [`UnixStream`](tokio::net::UnixStream)) that sends slices of
 /// [`FileBody`](crate::FileBody) by the engine, and everything else as it is.
@@ -117,7 +119,7 @@ fn broken(error: SendError) -> io::Error {
 
 /// Whether it is worth while to send it by itself.
 fn of_a_file(slice: &[u8]) -> Option<(Arc<File>, u64)> {
-    if slice.len() < LEAST { None } else { locate(slice) }
+    if slice.len() <= LEAST { None } else { locate(slice) }
 }
 
 impl<S: Socket + AsyncWrite + Unpin> AsyncWrite for ZeroCopy<S> {

@@ -11,7 +11,7 @@ use sendrail_sys::window::locate;
 use std::{
     fs::File,
     io::{self, IoSlice, Write},
-    os::unix::fs::FileExt,
+    os::{fd::AsFd, unix::fs::FileExt},
     pin::Pin,
     sync::{
         Arc,
@@ -165,7 +165,8 @@ async fn fetch(
 
 #[tokio::test]
 async fn every_length_arrives_as_it_is() {
-    let lengths = [0, 1, 100, 8191, 8192, 16_384, 16_385, 100_000, 1 << 20, (5 << 20) + 7];
+    let lengths =
+        [0, 1, 100, 16_384, 65_536, 65_537, 100_000, 1 << 20, (5 << 20) + 7, (32 << 20) + 9];
     for version in BOTH {
         for len in lengths {
             let expected = bytes(len);
@@ -207,6 +208,56 @@ async fn hyper_hands_on_what_it_was_given() {
             Version::Two => assert!(of_a_file >= LEN * 98 / 100, "{seen:?}"),
         }
         assert!(seen.others.load(Ordering::Relaxed) < LEN / 50 + 4096, "{seen:?}");
+    }
+}
+
+/// What will be copied is not given out before it is in memory: nobody comes to a page that the disk has still to read.
+#[tokio::test]
+async fn what_is_to_be_copied_is_in_memory_before_it_is_given_out() {
+    const LEN: usize = (3 << 20) + 5;
+    let expected = bytes(LEN);
+    let file = tempfile::tempfile_in("/var/tmp").unwrap();
+    file.write_all_at(&expected, 0).unwrap();
+    file.sync_all().unwrap();
+    let file = Arc::new(file);
+    for cold in [true, false] {
+        if cold {
+            let _ = sendrail_sys::fadvise::fadvise(
+                file.as_fd(),
+                0,
+                0,
+                sendrail_sys::fadvise::Advice::DontNeed,
+            );
+            match sendrail_sys::cachestat::cachestat(file.as_fd(), 0, 0) {
+                Ok(stat) if stat.cached == 0 => {}
+                other => return eprintln!("skipped: it cannot be made cold here: {other:?}"),
+            }
+        }
+        let mut body = FileBody::new(Arc::clone(&file), 0, LEN as u64).to_be_copied();
+        let (mut all, mut mapped) = (Vec::new(), 0);
+        while let Some(frame) = body.frame().await {
+            let data = frame.unwrap().into_data().unwrap();
+            if locate(&data).is_some() {
+                let there = sendrail_sys::mincore::resident_pages(
+                    file.as_fd(),
+                    all.len() as u64,
+                    data.len(),
+                );
+                let there = there.unwrap();
+                assert!(
+                    there >= (data.len() / 4096) as u64,
+                    "{there} pages at {}, {}",
+                    all.len(),
+                    data.len()
+                );
+                mapped += data.len();
+            }
+            all.extend_from_slice(&data);
+        }
+        assert!(all == expected);
+        assert!(cold || mapped >= 3 << 20, "{mapped} bytes were mapped, cold: {cold}");
+        // The first ones were not there.
+        assert!(!cold || mapped < LEN - (100 << 10), "{mapped} bytes were mapped, cold: {cold}");
     }
 }
 
