@@ -41,6 +41,7 @@ mod open_file;
 mod path;
 mod root;
 mod snapshot;
+mod standing;
 mod variants;
 
 pub use cache::{CacheCounts, CacheOptions, Miss, OpenFileCache, Settled};
@@ -58,4 +59,5 @@ pub use open_file::OpenFile;
 pub use root::{Dotfiles, Found, Root, RootOptions, Symlinks};
 pub use sendrail_sys::{FileKind, FileSystem, Timestamp};
 pub use snapshot::NoSnapshot;
+pub use standing::Standing;
 pub use variants::{CodingFlags, Sibling, Siblings};

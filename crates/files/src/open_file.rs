@@ -4,6 +4,8 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+use sendrail_sys::{fstat, fstat_cached};
+
 use crate::facts::Facts;
 use crate::mutable::Mutable;
 
@@ -53,6 +55,23 @@ impl OpenFile {
     /// Whether its bytes can still become others: not those of a snapshot.
     pub fn can_change(&self) -> bool {
         self.mutable != Mutable::Snapshot
+    }
+
+    /// Whether it is still the version that its facts describe. One system call; none for a snapshot, which cannot change and
+    /// whose own times are not in its facts.
+    ///
+    /// A file system that lies elsewhere (a network, FUSE) is not asked, for it may take its time: what the kernel knows of it
+    /// must do.
+    pub fn is_unchanged(&self) -> bool {
+        if !self.can_change() {
+            return true;
+        }
+        let elsewhere = self.facts.file_system.is_network_or_fuse();
+        let look = if elsewhere { fstat_cached } else { fstat };
+        look(self.file.as_fd()).is_ok_and(|now| {
+            let Facts { len, modified, changed, .. } = self.facts;
+            (now.len, now.modified, now.changed) == (len, modified, changed)
+        })
     }
 
     /// What `fstat` said about this descriptor.

@@ -1,11 +1,14 @@
 //! A file as a body: parts of it in memory, mapped and not read.
 
+use crate::kept::{Held, Kept};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use sendrail_files::Mutable;
 use sendrail_sys::{
     limits::page_size,
     mincore::resident_pages,
     pread::{ReadFlags, pread, preadv2},
+    stat::{Timestamp, fstat},
     statfs::file_system,
     window::{LONGEST, Window},
 };
@@ -32,7 +35,7 @@ const PIECE: u64 = 256 << 10;
 const COPIED: u64 = 1 << 20;
 
 /// What is mapped at a time.
-const WINDOW: u64 = (LONGEST / 2) as u64;
+pub(crate) const WINDOW: u64 = (LONGEST / 2) as u64;
 
 /// A range of a file, as a body of hyper's.
 ///
@@ -47,6 +50,10 @@ pub struct FileBody {
     end: u64,
     copied: bool,
     medium: Medium,
+    /// Where it lies in memory already, perhaps.
+    kept: Option<Arc<Kept>>,
+    /// The version that all of it must be of, if that is asked for: modified then, and so long.
+    version: Option<(Timestamp, u64)>,
     source: Source,
 }
 
@@ -75,7 +82,29 @@ impl FileBody {
     /// `len` bytes from `offset`. The file must be open for reading; its position is not used.
     pub fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
         let end = offset.saturating_add(len);
-        Self { file, at: offset, end, copied: false, medium: Medium::Disk, source: Source::Unknown }
+        Self {
+            file,
+            at: offset,
+            end,
+            copied: false,
+            medium: Medium::Disk,
+            kept: None,
+            version: None,
+            source: Source::Unknown,
+        }
+    }
+
+    /// `len` bytes from `offset` of a file of which all was just found out.
+    pub(crate) fn of(held: &Held, offset: u64, len: u64) -> Self {
+        let (file, facts) = (held.file(), held.file().facts());
+        let mut this = Self::new(Arc::clone(file.file()), offset, len);
+        this.medium = Medium::from(facts.file_system);
+        this.version = (file.mutable() == Mutable::Copy).then_some((facts.modified, facts.len));
+        this.kept = held.kept().cloned();
+        let reads =
+            len <= SMALL || this.version.is_some() || facts.file_system.is_network_or_fuse();
+        this.source = if reads { Source::Reads } else { Source::Windows(None) };
+        this
     }
 
     /// All of a file, as long as it is now.
@@ -84,7 +113,7 @@ impl FileBody {
     ///
     /// The length cannot be found out (`fstat(2)`).
     pub fn whole(file: Arc<File>) -> io::Result<Self> {
-        let len = sendrail_sys::fstat(file.as_fd())?.len;
+        let len = fstat(file.as_fd())?.len;
         Ok(Self::new(file, 0, len))
     }
 
@@ -118,10 +147,19 @@ impl FileBody {
     /// The next part of what can be mapped.
     fn next_window(&mut self) -> io::Result<Bytes> {
         let most = if self.copied { COPIED } else { WINDOW };
-        let len = (self.end - self.at).min(most) as usize;
-        let window = Arc::new(Window::new(Arc::clone(&self.file), self.at, len)?);
-        self.at += len as u64;
-        let bytes = window.bytes();
+        let len = (self.end - self.at).min(most);
+        let kept = self.kept.as_ref().filter(|_| self.at < WINDOW).and_then(|kept| kept.window());
+        let (window, bytes) = if let Some(window) = kept {
+            let to = (self.at + len).min(window.len() as u64);
+            let bytes = window.bytes().slice(self.at as usize..to as usize);
+            (window, bytes)
+        } else {
+            let window = Window::new(Arc::clone(&self.file), self.at, len as usize)?;
+            let window = Arc::new(window);
+            let bytes = window.bytes();
+            (window, bytes)
+        };
+        self.at += bytes.len() as u64;
         self.source = Source::Windows(Some(window));
         Ok(bytes)
     }
@@ -137,14 +175,20 @@ impl FileBody {
             }
         }
         let (offset, len) = (self.at, (self.end - self.at).min(PIECE) as usize);
-        if let Some(bytes) = read_at_once(&self.file, offset, len) {
+        let version = self.version;
+        if let Some(bytes) = read_at_once(&self.file, offset, len)
+            && is_of(&self.file, version)
+        {
             self.at += len as u64;
             self.source = if maps { Source::Windows(None) } else { Source::Reads };
             return Some(bytes);
         }
         let file = Arc::clone(&self.file);
         let reading = async move {
-            let reading = tokio::task::spawn_blocking(move || read_all(&file, offset, len));
+            let reading = tokio::task::spawn_blocking(move || {
+                let bytes = read_all(&file, offset, len)?;
+                if is_of(&file, version) { Ok(bytes) } else { Err(changed()) }
+            });
             reading.await.unwrap_or_else(|gone| Err(io::Error::other(gone)))
         };
         self.source = Source::Reading(Box::pin(reading), maps);
@@ -157,7 +201,7 @@ impl FileBody {
             return Ok(Source::Reads);
         }
         // A window of a file that has been truncated already can be made; better to say so at once.
-        if sendrail_sys::fstat(self.file.as_fd())?.len < self.end {
+        if fstat(self.file.as_fd())?.len < self.end {
             return Err(shorter());
         }
         let Ok(kind) = file_system(self.file.as_fd()) else { return Ok(Source::Reads) };
@@ -169,6 +213,17 @@ impl FileBody {
 
 fn shorter() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was")
+}
+
+fn changed() -> io::Error {
+    io::Error::other("the file was changed while it was being sent")
+}
+
+/// Whether the file is that version, if it has to be one: the time of the inode is not asked for, since a new link changes that.
+fn is_of(file: &File, version: Option<(Timestamp, u64)>) -> bool {
+    version.is_none_or(|version| {
+        fstat(file.as_fd()).is_ok_and(|now| (now.modified, now.len) == version)
+    })
 }
 
 /// All of them, waiting for the disk if need be.
@@ -186,7 +241,7 @@ fn read_all(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
 }
 
 /// All of them, if they are in memory.
-fn read_at_once(file: &File, offset: u64, len: usize) -> Option<Bytes> {
+pub(crate) fn read_at_once(file: &File, offset: u64, len: usize) -> Option<Bytes> {
     let mut buffer = vec![0; len];
     let count = preadv2(
         file.as_fd(),

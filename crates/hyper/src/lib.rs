@@ -28,10 +28,12 @@
 //! | [`listener`] | such sockets for `axum::serve` |
 //! | [`service`] | directories and files as tower services |
 //! | `site`, `request`, [`response`] | from a request to an answer |
+//! | `kept` | open files and what was made of them, between requests |
 
 #![forbid(unsafe_code)]
 
 pub mod body;
+mod kept;
 #[cfg(feature = "axum")]
 pub mod listener;
 mod request;
@@ -41,6 +43,7 @@ mod site;
 pub mod socket;
 
 pub use body::FileBody;
+pub use kept::Keep;
 #[cfg(feature = "axum")]
 pub use listener::Listener;
 pub use response::ResponseBody;

@@ -1,6 +1,7 @@
 //! Directories and files as tower services, by the names that tower-http gave them.
 
 use crate::{
+    kept::{Keep, Shelf},
     response::ResponseBody,
     site::{Outcome, Site, page},
 };
@@ -89,6 +90,7 @@ impl ServeDir {
     pub fn with_options(path: impl AsRef<Path>, options: RootOptions) -> Result<Self, RootError> {
         let site = Site {
             root: Root::open(path.as_ref(), options)?,
+            shelf: Shelf::new(Keep::default()),
             index: Some("index.html".to_owned()),
             only: None,
             variants: CodingSet::default(),
@@ -101,7 +103,10 @@ impl ServeDir {
 
 impl<F> ServeDir<F> {
     fn change(mut self, how: impl FnOnce(&mut Site)) -> Self {
-        how(Arc::make_mut(&mut self.site));
+        // What was made for the old one is not right for the new one.
+        let mut site = self.site.emptied();
+        how(&mut site);
+        self.site = Arc::new(site);
         self
     }
 
@@ -144,8 +149,23 @@ impl<F> ServeDir<F> {
 
     /// A Cache-Control for every file.
     #[must_use]
-    pub fn cache_control(self, value: &HeaderValue) -> Self {
-        self.change(|site| site.cache_control = value.to_str().ok().map(str::to_owned))
+    pub fn cache_control(self, value: HeaderValue) -> Self {
+        self.change(|site| site.cache_control = Some(value))
+    }
+
+    /// How much is kept between requests: open files, and the contents of short ones. Nothing of it is ever out of date: each
+    /// request asks the kernel whether the path still leads to that very version.
+    ///
+    /// ```
+    /// use sendrail_hyper::{Keep, ServeDir};
+    ///
+    /// # let assets = tempfile::tempdir()?;
+    /// let service = ServeDir::new(assets.path())?.keep(Keep { files: 100, ..Keep::default() });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn keep(self, keep: Keep) -> Self {
+        self.change(|site| site.shelf = Shelf::new(keep))
     }
 
     /// Who is asked where there is no such file, with the request as it came. Its status stands.

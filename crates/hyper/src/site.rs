@@ -1,7 +1,12 @@
 //! From a request to an answer: what is found beneath the root, and what HTTP says to it.
 
-use crate::{body::FileBody, request::head, response::ResponseBody};
-use http::{HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
+use crate::{
+    body::FileBody,
+    kept::{Held, Plain, Shelf},
+    request::head,
+    response::ResponseBody,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use sendrail_files::{Found, OpenError, OpenFile, Root, Siblings, Timestamp};
 use sendrail_http::{
     answer::{Body, Representation, answer},
@@ -21,16 +26,17 @@ use std::{
 };
 
 /// What is served, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) root: Root,
+    pub(crate) shelf: Shelf,
     /// Answers for its directory, if it is there.
     pub(crate) index: Option<String>,
     /// The one file that is served, whatever is asked for.
     pub(crate) only: Option<Vec<u8>>,
     /// Which precompressed variants are looked for.
     pub(crate) variants: CodingSet,
-    pub(crate) cache_control: Option<String>,
+    pub(crate) cache_control: Option<HeaderValue>,
     /// Whether bodies will be copied, whatever they are asked for by.
     pub(crate) copied: bool,
 }
@@ -46,6 +52,18 @@ pub(crate) enum Outcome {
 }
 
 impl Site {
+    /// The same with nothing kept.
+    pub(crate) fn emptied(&self) -> Self {
+        Self {
+            root: self.root.clone(),
+            shelf: self.shelf.emptied(),
+            index: self.index.clone(),
+            only: self.only.clone(),
+            cache_control: self.cache_control.clone(),
+            ..*self
+        }
+    }
+
     pub(crate) async fn respond(self: Arc<Self>, parts: &Parts) -> Outcome {
         let Some(head) = head(parts) else { return Outcome::Method };
         // Frames are copied.
@@ -57,24 +75,40 @@ impl Site {
             Err(refusal) => return Outcome::Answer(page(&head, refusal.status, refusal.why)),
         };
         let wanted = self.only.as_deref().unwrap_or(&target.path);
+        let wants_directory = target.directory && self.only.is_none();
+        let index = self.index.as_ref().map(|index| {
+            let slash: &[u8] = if wanted.is_empty() { b"" } else { b"/" };
+            [wanted, slash, index.as_bytes()].concat()
+        });
+        // What lies beneath it says that it is a directory.
+        let likely = if wants_directory { index.as_deref() } else { Some(wanted) };
+        if let Some(path) = likely
+            && let Some(kept) = self.shelf.find(&self.root, path)
+        {
+            return self.file(&head, path, Held::Kept(kept), copied).await;
+        }
         let found = match self.find(wanted).await {
             Ok(found) => found,
             Err(error) => return refused(&head, &error),
         };
         match found {
-            Found::File(_) if target.directory && self.only.is_none() => Outcome::NotFound,
-            Found::File(file) => self.file(&head, wanted, file, copied).await,
+            Found::File(_) if wants_directory => Outcome::NotFound,
+            Found::File(file) => {
+                let source = self.shelf.keep(&self.root, wanted, file);
+                self.file(&head, wanted, source, copied).await
+            }
             Found::Directory(_) if self.only.is_some() => Outcome::NotFound,
             Found::Directory(_) => {
-                let Some(index) = &self.index else { return Outcome::NotFound };
-                let slash: &[u8] = if wanted.is_empty() { b"" } else { b"/" };
-                let name = [wanted, slash, index.as_bytes()].concat();
+                let Some(name) = index else { return Outcome::NotFound };
                 match self.find(&name).await {
                     Ok(Found::File(_)) if !target.directory => {
                         let whole = directory_redirect(target.raw_path, target.query);
                         Outcome::Answer(redirect(&relative(&whole)))
                     }
-                    Ok(Found::File(file)) => self.file(&head, &name, file, copied).await,
+                    Ok(Found::File(file)) => {
+                        let source = self.shelf.keep(&self.root, &name, file);
+                        self.file(&head, &name, source, copied).await
+                    }
                     Ok(_) => Outcome::NotFound,
                     Err(error) => refused(&head, &error),
                 }
@@ -82,8 +116,19 @@ impl Site {
         }
     }
 
-    /// Here if it can be known at once, else by a thread that may wait for the disk.
+    /// What a path leads to. If there are no descriptors, what is kept is given up for it.
     async fn find(&self, path: &[u8]) -> Result<Found, OpenError> {
+        match self.open(path).await {
+            Err(OpenError::TooManyOpenFiles(_)) => {
+                self.shelf.clear();
+                self.open(path).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Here if it can be known at once, else by a thread that may wait for the disk.
+    async fn open(&self, path: &[u8]) -> Result<Found, OpenError> {
         if let Some(found) = self.root.find_at_once(path)? {
             return Ok(found);
         }
@@ -112,36 +157,87 @@ impl Site {
             .fold(CodingSet::default(), |set, (coding, _)| set.with(coding)))
     }
 
-    async fn file(&self, head: &Head<'_>, path: &[u8], file: OpenFile, copied: bool) -> Outcome {
-        let media_type = file.media_type();
-        let (mut file, mut coding, mut vary) = (file, Coding::Identity, false);
-        if self.variants != CodingSet::default() {
-            let there = match self.variants(path, &file).await {
-                Ok(there) => there,
-                Err(error) => return refused(head, &error),
+    async fn file(&self, head: &Head<'_>, path: &[u8], source: Held, copied: bool) -> Outcome {
+        let media_type = source.file().media_type();
+        let (mut source, mut coding, mut vary) = (source, Coding::Identity, false);
+        if !self.variants.is_identity_only() {
+            let known = source.kept().and_then(|kept| kept.variants());
+            let there = match known {
+                Some(there) => there,
+                None => match self.variants(path, source.file()).await {
+                    Ok(there) => there,
+                    Err(error) => return refused(head, &error),
+                },
             };
-            vary = there != CodingSet::default();
+            if known.is_none()
+                && let Some(kept) = source.kept()
+            {
+                kept.know_variants(there);
+            }
+            vary = !there.is_identity_only();
             let chosen = choose_coding(&head.fields.accept_encoding, there);
-            if let Some(chosen) = chosen.filter(|chosen| *chosen != Coding::Identity) {
-                let sibling = [path, chosen.extension().as_bytes()].concat();
-                // It may have gone since it was seen: then the file itself is sent.
-                if let Ok(Found::File(variant)) = self.find(&sibling).await {
-                    (file, coding) = (variant, chosen);
-                }
+            if let Some(chosen) = chosen.filter(|chosen| *chosen != Coding::Identity)
+                && let Some(variant) = self.variant(path, chosen).await
+            {
+                (source, coding) = (variant, chosen);
             }
         }
-        Outcome::Answer(self.represent(head, &file, media_type, (coding, vary), copied))
+        let named = (media_type, coding, vary);
+        // Who asks for all of it and knows nothing gets what the last one got.
+        let response = match source.plain(named).filter(|_| !head.fields.conditional_or_range) {
+            Some(fields) => self.again(head, &source, fields, copied),
+            None => self.represent(head, &source, named, copied),
+        };
+        Outcome::Answer(response)
+    }
+
+    /// The variant of a file. It may have gone since it was seen: then the file itself is sent.
+    async fn variant(&self, path: &[u8], coding: Coding) -> Option<Held> {
+        let sibling = [path, coding.extension().as_bytes()].concat();
+        if let Some(kept) = self.shelf.find(&self.root, &sibling) {
+            return Some(Held::Kept(kept));
+        }
+        match self.find(&sibling).await {
+            Ok(Found::File(variant)) => Some(self.shelf.keep(&self.root, &sibling, variant)),
+            _ => None,
+        }
+    }
+
+    /// Puts a part of a file into a body.
+    fn push(&self, body: &mut ResponseBody, source: &Held, (first, len): (u64, u64), copied: bool) {
+        let whole = (first, len) == (0, source.file().facts().len);
+        if whole && let Some(bytes) = source.bytes() {
+            return body.push_bytes(bytes);
+        }
+        let file = FileBody::of(source, first, len);
+        body.push_file(if self.copied || copied { file.to_be_copied() } else { file });
+    }
+
+    /// All of a file, with fields that were made before.
+    fn again(
+        &self,
+        head: &Head<'_>,
+        source: &Held,
+        fields: &HeaderMap,
+        copied: bool,
+    ) -> Response<ResponseBody> {
+        let mut body = ResponseBody::default();
+        if head.method != Method::Head {
+            self.push(&mut body, source, (0, source.file().facts().len), copied);
+        }
+        let mut response = Response::new(body);
+        *response.headers_mut() = fields.clone();
+        response
     }
 
     fn represent(
         &self,
         head: &Head<'_>,
-        file: &OpenFile,
-        media_type: &str,
-        (coding, vary): (Coding, bool),
+        source: &Held,
+        (media_type, coding, vary): (&'static str, Coding, bool),
         copied: bool,
     ) -> Response<ResponseBody> {
-        let facts = file.facts();
+        let facts = source.file().facts();
         let unix =
             |time: Timestamp| UnixTime { seconds: time.seconds, nanoseconds: time.nanoseconds };
         let (modified, observed) = (unix(facts.modified), unix(facts.observed));
@@ -159,24 +255,19 @@ impl Site {
             content_type: media_type,
             coding,
             vary,
-            cache_control: self.cache_control.as_deref(),
+            cache_control: None, // put in below, as it is
         };
         let answer = answer(head, &representation, boundary());
         let mut body = ResponseBody::default();
-        let copied = self.copied || copied;
-        let range = |first, len| {
-            let body = FileBody::new(Arc::clone(file.file()), first, len);
-            if copied { body.to_be_copied() } else { body }
-        };
         if answer.sends_body(head) {
             match &answer.body {
                 Body::Empty => {}
-                Body::Whole => body.push_file(range(0, facts.len)),
-                Body::Range(part) => body.push_file(range(part.first, part.len)),
+                Body::Whole => self.push(&mut body, source, (0, facts.len), copied),
+                Body::Range(part) => self.push(&mut body, source, (part.first, part.len), copied),
                 Body::Multipart(multipart) => {
                     for part in &multipart.parts {
                         body.push_bytes(part.head.clone());
-                        body.push_file(range(part.range.first, part.range.len));
+                        self.push(&mut body, source, (part.range.first, part.range.len), copied);
                     }
                     body.push_bytes(multipart.closing.clone());
                 }
@@ -184,12 +275,22 @@ impl Site {
         }
         let mut response = Response::new(body);
         *response.status_mut() = status(answer.status);
+        let fields = response.headers_mut();
         each_field(&answer, &representation, |name, value| {
             // What is in a value came from here, or was refused where it was set.
             if let Ok(value) = HeaderValue::from_str(value) {
-                response.headers_mut().insert(HeaderName::from_static(name), value);
+                fields.insert(HeaderName::from_static(name), value);
             }
         });
+        if let Some(value) = &self.cache_control
+            && !answer.status.is_error()
+        {
+            fields.insert(header::CACHE_CONTROL, value.clone());
+        }
+        if !head.fields.conditional_or_range {
+            let fields = fields.clone();
+            source.know_plain(Plain { media_type, coding, vary, fields });
+        }
         response
     }
 }

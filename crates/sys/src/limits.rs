@@ -21,6 +21,15 @@ pub fn raise_open_files() -> io::Result<u64> {
     Ok(limit.maximum.unwrap_or(u64::MAX)) // None is RLIM_INFINITY
 }
 
+/// How many files this process may have open: the soft limit. getrlimit(2).
+///
+/// ```
+/// assert!(sendrail_sys::limits::open_files() >= 3);
+/// ```
+pub fn open_files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) // None is RLIM_INFINITY
+}
+
 /// How many processors this thread may run on: sched_getaffinity(2). At least 1.
 ///
 /// The standard library's `available_parallelism` also weighs CPU quotas of cgroups; here the question is how many

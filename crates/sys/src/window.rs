@@ -231,6 +231,11 @@ pub fn locate(bytes: &[u8]) -> Option<(Arc<File>, u64)> {
     (at + bytes.len() <= *len).then(|| (Arc::clone(file), start + at as u64))
 }
 
+/// Whether half of the windows that there may be are in use, or there can be none: whoever keeps some in stock stops here.
+pub fn is_half_full() -> bool {
+    space().is_none_or(|space| lock(&space.free).len() <= space.places.len() / 2)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner) // nothing in here panics while it holds one
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Site,
-    hot::{Hot, Part, is_true},
+    hot::{Hot, Part},
     reply::{Cost, Reply, Source},
 };
 use sendrail_files::{CodingFlags, Entry, Found, Miss, Mutable, OpenError, OpenFile, Timestamp};
@@ -161,7 +161,7 @@ impl Site {
             return Ok(());
         }
         selected.cost.of_a_look();
-        if is_true(selected.file()) {
+        if selected.file().is_unchanged() {
             selected.hot().confirm(now);
             return Ok(());
         }

@@ -7,10 +7,7 @@
 use super::tier::Lease;
 use sendrail_files::OpenFile;
 use sendrail_http::{date::DateLine, negotiate::Coding, render::date_position};
-use sendrail_sys::{
-    pread::{ReadFlags, preadv2},
-    stat::{fstat, fstat_cached},
-};
+use sendrail_sys::pread::{ReadFlags, preadv2};
 use std::{
     cell::{Cell, RefCell},
     ops::Range,
@@ -179,25 +176,10 @@ fn append_body(bytes: &mut Vec<u8>, file: &OpenFile) -> bool {
     bytes.resize(start + len, 0);
     let fd = file.file().as_fd();
     let whole = matches!(preadv2(fd, &mut bytes[start..], 0, NOWAIT), Ok(read) if read == len);
-    let unchanged = is_true(file);
+    let unchanged = file.is_unchanged();
     if !whole || !unchanged {
         bytes.truncate(start);
         bytes.shrink_to_fit();
     }
     whole && unchanged
-}
-
-/// Whether the open file is still the version that its facts describe. A snapshot always is, and its
-/// own times are not in its facts. A file system that lies
-/// elsewhere is not asked, for it may take its time: what the kernel knows of it must do.
-pub(crate) fn is_true(file: &OpenFile) -> bool {
-    if !file.can_change() {
-        return true;
-    }
-    let facts = file.facts();
-    let elsewhere = facts.file_system.is_network_or_fuse();
-    let look = if elsewhere { fstat_cached } else { fstat };
-    look(file.file().as_fd()).is_ok_and(|now| {
-        (now.len, now.modified, now.changed) == (facts.len, facts.modified, facts.changed)
-    })
 }
