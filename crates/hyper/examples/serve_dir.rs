@@ -1,8 +1,8 @@
 //! A directory by axum, without a copy: `cargo run --example serve_dir --features axum -- DIR`, and
-//! `curl http://127.0.0.1:3000/static/FILE`.
+//! `curl http://127.0.0.1:3000/static/FILE`. Each receipt goes to standard error.
 
 use axum::{Router, routing::get};
-use sendrail_hyper::{Listener, ServeDir};
+use sendrail_hyper::{Listener, ServeDir, Watch};
 use std::{env, error::Error};
 
 #[tokio::main]
@@ -15,6 +15,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .nest_service("/static", ServeDir::new(directory)?.precompressed_gzip());
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("{}", listener.local_addr()?);
-    axum::serve(Listener::from(listener), app).await?;
+    let watch = Watch::new(|sent| {
+        let receipt = sent.receipt;
+        eprintln!(
+            "{} bytes from byte {}: {}, {} copied, {} not in the page cache, {} system calls",
+            sent.len,
+            sent.offset,
+            receipt.methods,
+            receipt.copied,
+            receipt.cold,
+            receipt.system_calls
+        );
+    });
+    axum::serve(Listener::from(listener).watched_by(watch), app).await?;
     Ok(())
 }

@@ -34,6 +34,10 @@ const PIECE: u64 = 256 << 10;
 /// What is mapped at a time of what is to be copied: it is looked at shortly before.
 const COPIED: u64 = 1 << 20;
 
+/// The end of what is to be copied is read. Whether a mapping was whole when it was copied can only be asked afterwards, when the
+/// next part is asked for; hyper asks for that when less than 400 KiB wait to be copied, and not at all after the last.
+const READ_AT_THE_END: u64 = 3 * PIECE;
+
 /// What is mapped at a time.
 pub(crate) const WINDOW: u64 = (LONGEST / 2) as u64;
 
@@ -121,33 +125,34 @@ impl FileBody {
     /// a socket that is no [`ZeroCopy`](crate::ZeroCopy). To come to a page that is not in memory holds up the thread until the
     /// disk has answered, and all its connections. So each part is looked at before it is given out, and what is
     /// not in memory is read by a thread that may wait.
+    ///
+    /// The last 768 KiB are read in any case, so that a file that is truncated meanwhile always ends with an error.
     #[must_use]
     pub fn to_be_copied(mut self) -> Self {
         self.copied = true;
         self
     }
 
-    /// Whether the next part may be given out as it lies.
-    fn may_be_mapped(&self) -> bool {
+    /// How much may be given out next as it lies; nothing, if it is to be read.
+    fn mappable(&self) -> Option<u64> {
         let left = self.end - self.at;
-        if left <= SMALL {
-            return false;
-        }
         if !self.copied {
-            return true;
+            return (left > SMALL).then(|| left.min(WINDOW));
         }
-        let len = left.min(COPIED);
+        let len = left.saturating_sub(READ_AT_THE_END).min(COPIED);
+        if len <= SMALL {
+            return None;
+        }
         // As the engine looks; and once more, page for page, for some in the midst may still be read. (mincore(2) alone would say to
         // who may not write to a file that all of it is there.)
-        Residency::look(&*self.file, self.medium, self.at, len).is_hot()
+        let is_there = Residency::look(&*self.file, self.medium, self.at, len).is_hot()
             && resident_pages(self.file.as_fd(), self.at, len as usize)
-                .is_ok_and(|there| there >= len / page_size() as u64)
+                .is_ok_and(|there| there >= len / page_size() as u64);
+        is_there.then_some(len)
     }
 
     /// The next part of what can be mapped.
-    fn next_window(&mut self) -> io::Result<Bytes> {
-        let most = if self.copied { COPIED } else { WINDOW };
-        let len = (self.end - self.at).min(most);
+    fn next_window(&mut self, len: u64) -> io::Result<Bytes> {
         let kept = self.kept.as_ref().filter(|_| self.at < WINDOW).and_then(|kept| kept.window());
         let (window, bytes) = if let Some(window) = kept {
             let to = (self.at + len).min(window.len() as u64);
@@ -167,8 +172,8 @@ impl FileBody {
     /// The next part, if it can be had at once. Else it is read from here on.
     fn next_part(&mut self) -> Option<Bytes> {
         let mut maps = matches!(self.source, Source::Windows(_));
-        if maps && self.may_be_mapped() {
-            match self.next_window() {
+        if let Some(len) = self.mappable().filter(|_| maps) {
+            match self.next_window(len) {
                 Ok(bytes) => return Some(bytes),
                 // No room, no mappings on this file system, not open for it: read(2) will say what is wrong, if anything is.
                 Err(_) => maps = false,

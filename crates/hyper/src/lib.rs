@@ -48,4 +48,4 @@ pub use kept::Keep;
 pub use listener::Listener;
 pub use response::ResponseBody;
 pub use service::{ServeDir, ServeFile};
-pub use socket::ZeroCopy;
+pub use socket::{Sent, Watch, ZeroCopy};

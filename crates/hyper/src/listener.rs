@@ -1,6 +1,6 @@
 //! Listeners for `axum::serve` whose connections recognise the pages of files.
 
-use crate::socket::ZeroCopy;
+use crate::socket::{Watch, ZeroCopy};
 use sendrail_transfer::Options;
 use std::{io, net::SocketAddr};
 use tokio::net::{TcpListener, TcpStream};
@@ -8,14 +8,21 @@ use tokio::net::{TcpListener, TcpStream};
 /// A [`TcpListener`] whose connections are [`ZeroCopy`].
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
+    tcp: TcpListener,
     options: Options,
+    watch: Option<Watch>,
 }
 
 impl Listener {
     /// With other options of the engine than the usual ones.
-    pub fn with_options(listener: TcpListener, options: Options) -> Self {
-        Self { listener, options }
+    pub fn with_options(tcp: TcpListener, options: Options) -> Self {
+        Self { tcp, options, watch: None }
+    }
+
+    /// Has each receipt shown to somebody.
+    #[must_use]
+    pub fn watched_by(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 }
 
@@ -31,13 +38,18 @@ impl axum::serve::Listener for Listener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         // Waits where descriptors have run out, as axum's own does.
-        let (socket, address) = axum::serve::Listener::accept(&mut self.listener).await;
+        let (socket, address) = axum::serve::Listener::accept(&mut self.tcp).await;
         // The end of a response is not to wait for the acknowledgement of what came before it.
         let _ = socket.set_nodelay(true);
-        (ZeroCopy::with_options(socket, self.options.clone()), address)
+        let socket = ZeroCopy::with_options(socket, self.options.clone());
+        let socket = match &self.watch {
+            Some(watch) => socket.watched_by(watch.clone()),
+            None => socket,
+        };
+        (socket, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
+        self.tcp.local_addr()
     }
 }

@@ -70,6 +70,8 @@ pub struct Fallback<F> {
     service: F,
     /// What its answers are made to say.
     as_status: Option<StatusCode>,
+    /// Whether it is asked for what is neither GET nor HEAD, too.
+    other_methods: bool,
 }
 
 impl ServeDir {
@@ -170,13 +172,29 @@ impl<F> ServeDir<F> {
 
     /// Who is asked where there is no such file, with the request as it came. Its status stands.
     pub fn fallback<G>(self, service: G) -> ServeDir<Fallback<G>> {
-        ServeDir { site: self.site, fallback: Fallback { service, as_status: None } }
+        ServeDir {
+            site: self.site,
+            fallback: Fallback { service, as_status: None, other_methods: false },
+        }
     }
 
     /// The same, but whatever it answers is said to be 404 (Not Found).
     pub fn not_found_service<G>(self, service: G) -> ServeDir<Fallback<G>> {
         let as_status = Some(StatusCode::NOT_FOUND);
-        ServeDir { site: self.site, fallback: Fallback { service, as_status } }
+        ServeDir {
+            site: self.site,
+            fallback: Fallback { service, as_status, other_methods: false },
+        }
+    }
+}
+
+impl<F> ServeDir<Fallback<F>> {
+    /// Whether the fallback is asked, too, where the method is neither GET nor HEAD, instead of a 405 (Method Not Allowed).
+    /// It is not, unless this says so.
+    #[must_use]
+    pub fn call_fallback_on_method_not_allowed(mut self, call: bool) -> Self {
+        self.fallback.other_methods = call;
+        self
     }
 }
 
@@ -279,7 +297,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Answering {
         let site = Arc::clone(&self.site);
-        let as_status = self.fallback.as_status;
+        let Fallback { as_status, other_methods, .. } = self.fallback;
         // The one that was ready is the one to be called.
         let ready = self.fallback.service.clone();
         let mut fallback = std::mem::replace(&mut self.fallback.service, ready);
@@ -288,8 +306,8 @@ where
             let is_head = parts.method == http::Method::HEAD;
             match site.respond(&parts).await {
                 Outcome::Answer(response) => Ok(response),
-                Outcome::Method => Ok(not_allowed(is_head)),
-                Outcome::NotFound => {
+                Outcome::Method if !other_methods => Ok(not_allowed(is_head)),
+                Outcome::Method | Outcome::NotFound => {
                     let answered = fallback.call(Request::from_parts(parts, body)).await?;
                     let mut response = answered.map(ResponseBody::of_another);
                     if let Some(status) = as_status {

@@ -3,10 +3,11 @@
 use crate::body::SMALL;
 use sendrail_sys::window::locate;
 use sendrail_transfer::{
-    Chain, FileRange, Options, SendError,
+    Chain, FileRange, Options, Receipt, SendError,
     asynchronous::{Sending, Socket},
 };
 use std::{
+    fmt,
     fs::File,
     io::{self, IoSlice},
     pin::Pin,
@@ -32,7 +33,50 @@ const LEAST: usize = SMALL as usize;
 pub struct ZeroCopy<S> {
     socket: S,
     options: Options,
+    watch: Option<Watch>,
     under_way: Option<UnderWay>,
+}
+
+/// Who is told what each part of a file cost that was sent. Cheap to clone.
+///
+/// It is called on the task that sends, so it should be quick.
+///
+/// ```
+/// use sendrail_hyper::Watch;
+///
+/// let watch = Watch::new(|sent| println!("{} bytes from {}: {:?}", sent.len, sent.offset, sent.receipt));
+/// ```
+#[derive(Clone)]
+pub struct Watch(Arc<dyn Fn(&Sent<'_>) + Send + Sync>);
+
+impl Watch {
+    /// Calls this for each part.
+    pub fn new(tell: impl Fn(&Sent<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch(…)")
+    }
+}
+
+/// A part of a file that was sent by the engine: 64 KiB to 32 MiB, as hyper handed it on. What is shorter is in no receipt,
+/// for it was copied like any other bytes; neither are heads.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Sent<'a> {
+    /// The open file.
+    pub file: &'a Arc<File>,
+    /// Its first byte in the file.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Whether all of it was sent: else the peer has gone, or the file was truncated.
+    pub whole: bool,
+    /// What that cost, and what the page cache had of it.
+    pub receipt: &'a Receipt,
 }
 
 /// The slice that is being sent.
@@ -40,8 +84,20 @@ pub struct ZeroCopy<S> {
 struct UnderWay {
     sending: Sending,
     file: Arc<File>,
+    /// Where in the file it begins.
+    begin: u64,
+    len: u64,
     /// Where in the file is what goes next.
     offset: u64,
+}
+
+impl UnderWay {
+    fn tell(&self, watch: Option<&Watch>, whole: bool, receipt: &Receipt) {
+        if let Some(Watch(tell)) = watch {
+            let Self { file, begin, len, .. } = self;
+            tell(&Sent { file, offset: *begin, len: *len, whole, receipt });
+        }
+    }
 }
 
 impl<S> ZeroCopy<S> {
@@ -52,7 +108,13 @@ impl<S> ZeroCopy<S> {
 
     /// The same with others. [`Options::send_timeout`] is not heeded: hyper has timeouts of its own.
     pub fn with_options(socket: S, options: Options) -> Self {
-        Self { socket, options, under_way: None }
+        Self { socket, options, watch: None, under_way: None }
+    }
+
+    /// Has each receipt shown to somebody.
+    #[must_use]
+    pub fn watched_by(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 
     /// The socket.
@@ -68,23 +130,26 @@ impl<S: Socket + Unpin> ZeroCopy<S> {
         context: &mut Context<'_>,
         next: Option<(Arc<File>, u64)>,
     ) -> Poll<io::Result<usize>> {
-        let Some(UnderWay { sending, file, offset }) = &mut self.under_way else {
-            return Poll::Ready(Ok(0));
-        };
-        if !next.is_some_and(|(of, at)| Arc::ptr_eq(&of, file) && at == *offset) {
+        let Some(under_way) = &mut self.under_way else { return Poll::Ready(Ok(0)) };
+        let (file, offset) = (&under_way.file, under_way.offset);
+        if !next.is_some_and(|(of, at)| Arc::ptr_eq(&of, file) && at == offset) {
             let other = "what was to be written was replaced by something else before it was";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, other)));
         }
-        let sent = ready!(sending.poll_send(context, &self.socket));
+        let sent = ready!(under_way.sending.poll_send(context, &self.socket));
         match sent {
             Ok(count) => {
-                *offset += count;
-                if sending.left() == 0 {
+                under_way.offset += count;
+                if let Some(receipt) = under_way.sending.receipt() {
+                    under_way.tell(self.watch.as_ref(), true, receipt);
                     self.under_way = None;
                 }
                 Poll::Ready(Ok(count as usize))
             }
             Err(error) => {
+                if let Some(receipt) = error.receipt() {
+                    under_way.tell(self.watch.as_ref(), false, receipt);
+                }
                 self.under_way = None;
                 Poll::Ready(Err(broken(error)))
             }
@@ -155,7 +220,8 @@ impl<S: Socket + AsyncWrite + Unpin> AsyncWrite for ZeroCopy<S> {
                 let mut chain = Chain::new();
                 chain.push_file(FileRange::new(Arc::clone(&file), offset, len));
                 let sending = Sending::new(chain, this.options.clone());
-                this.under_way = Some(UnderWay { sending, file: Arc::clone(&file), offset });
+                let of = Arc::clone(&file);
+                this.under_way = Some(UnderWay { sending, file: of, begin: offset, len, offset });
                 this.poll_under_way(context, Some((file, offset)))
             }
             Some((number, _)) => this.poll_before(context, &slices[..number]),

@@ -51,7 +51,7 @@ fn bodies_leave_without_a_copy() {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-e", "trace=sendfile,splice,sendto,sendmsg,writev,write", "-o"]);
     command.arg(&log).arg(example).arg(folder.path()).arg("127.0.0.1:0");
-    let mut child = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut child = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut line = String::new();
     let mut stdout = std::io::BufReader::new(child.0.stdout.take().unwrap());
     std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
@@ -59,7 +59,13 @@ fn bodies_leave_without_a_copy() {
         return eprintln!("skipped: strace may not watch here: {line:?}");
     };
     assert!(get(address, "/static/file") == bytes);
+    let mut receipts = child.0.stderr.take().unwrap();
     drop(child);
+    let mut said = String::new();
+    receipts.read_to_string(&mut said).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let receipt = "3000000 bytes from byte 0: ";
+    assert!(said.starts_with(receipt) && said.contains(", 0 copied, 0 not in the"), "{said}");
     let log = std::fs::read_to_string(&log).unwrap();
     let moved = |call: &str| -> u64 {
         let calls = log.lines().filter(|line| line.contains(&format!(" {call}(")));

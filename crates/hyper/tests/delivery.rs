@@ -9,6 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use sendrail_hyper::{FileBody, ZeroCopy};
 use sendrail_sys::window::locate;
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{self, IoSlice, Write},
     os::{fd::AsFd, unix::fs::FileExt},
@@ -215,6 +216,8 @@ async fn hyper_hands_on_what_it_was_given() {
 #[tokio::test]
 async fn what_is_to_be_copied_is_in_memory_before_it_is_given_out() {
     const LEN: usize = (3 << 20) + 5;
+    /// The end.
+    const READ: usize = 768 << 10;
     let expected = bytes(LEN);
     let file = tempfile::tempfile_in("/var/tmp").unwrap();
     file.write_all_at(&expected, 0).unwrap();
@@ -255,10 +258,52 @@ async fn what_is_to_be_copied_is_in_memory_before_it_is_given_out() {
             all.extend_from_slice(&data);
         }
         assert!(all == expected);
-        assert!(cold || mapped >= 3 << 20, "{mapped} bytes were mapped, cold: {cold}");
+        assert!(cold || mapped == LEN - READ, "{mapped} bytes were mapped, cold: {cold}");
         // The first ones were not there.
         assert!(!cold || mapped < LEN - (100 << 10), "{mapped} bytes were mapped, cold: {cold}");
     }
+}
+
+/// hyper asks for more while 400 KiB wait to be copied. Whenever the file is truncated, there is an error or all of it is right.
+#[tokio::test]
+async fn what_is_copied_late_is_never_filled_up() {
+    const LEN: usize = 4 << 20;
+    let expected = bytes(LEN);
+    let (mut errors, mut wholes) = (0, 0);
+    for asked_before in 0.. {
+        let file = file_of(&expected);
+        let mut body = FileBody::new(Arc::clone(&file), 0, LEN as u64).to_be_copied();
+        let (mut waiting, mut copied, mut asked) = (VecDeque::new(), Vec::new(), 0);
+        let failed = loop {
+            while waiting.iter().map(Bytes::len).sum::<usize>() >= 400 << 10 {
+                let mut first: Bytes = waiting.pop_front().unwrap();
+                copied.extend_from_slice(&first.split_to(first.len().min(16 << 10)));
+                if !first.is_empty() {
+                    waiting.push_front(first);
+                }
+            }
+            if asked == asked_before {
+                file.set_len(10).unwrap();
+            }
+            asked += 1;
+            match body.frame().await {
+                Some(Ok(frame)) => waiting.push_back(frame.into_data().unwrap()),
+                Some(Err(_)) => break true,
+                None => break false,
+            }
+        };
+        waiting.iter().for_each(|left| copied.extend_from_slice(left));
+        assert!(failed || copied == expected, "truncated before part {asked_before}");
+        if failed {
+            errors += 1;
+        } else {
+            wholes += 1;
+        }
+        if asked <= asked_before {
+            break;
+        }
+    }
+    assert!(errors > 3 && wholes > 0, "{errors} errors, {wholes} were whole");
 }
 
 /// Longer than a window, and sparse, for it to be made quickly.

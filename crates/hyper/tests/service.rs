@@ -104,8 +104,7 @@ async fn variants_are_sent_where_they_are_wanted() {
     let mut without = ServeDir::new(folder.path()).unwrap();
     let plain = ask(&mut without, accepting()).await;
     assert!(!plain.headers().contains_key("vary") && plain.body() == "0123456789");
-    let mut with =
-        without.precompressed_gzip().cache_control(HeaderValue::from_static("no-cache"));
+    let mut with = without.precompressed_gzip().cache_control(HeaderValue::from_static("no-cache"));
     let packed = ask(&mut with, accepting()).await;
     assert_eq!(packed.body(), "not really gzip");
     assert_eq!(packed.headers()["content-encoding"], "gzip");

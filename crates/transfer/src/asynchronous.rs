@@ -177,6 +177,8 @@ pub struct Sending {
 enum At {
     Here(Transfer, Option<(OwnedFd, Whose)>),
     Pool(InPool),
+    /// All has gone, at this cost.
+    Done(Receipt),
     /// It failed, or there was nothing to be sent.
     Over,
 }
@@ -202,6 +204,14 @@ impl Sending {
         self.left
     }
 
+    /// What it cost, once all has gone. Of what failed the error has the receipt.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        match &self.at {
+            At::Done(receipt) => Some(receipt),
+            At::Here(..) | At::Pool(_) | At::Over => None,
+        }
+    }
+
     /// Sends until something has gone, and says how much: 0 when there is nothing left, and nothing else is.
     ///
     /// # Errors
@@ -215,6 +225,10 @@ impl Sending {
         loop {
             let (mut transfer, for_pool, step) = match std::mem::replace(&mut self.at, At::Over) {
                 At::Over => return Poll::Ready(Ok(0)),
+                At::Done(receipt) => {
+                    self.at = At::Done(receipt);
+                    return Poll::Ready(Ok(0));
+                }
                 At::Here(mut transfer, for_pool) => {
                     let step = transfer.step(socket, Disk::MustNotWait);
                     (transfer, for_pool, step)
@@ -233,7 +247,10 @@ impl Sending {
             let gone = self.left - transfer.remaining();
             self.left -= gone;
             match step {
-                Step::Done => return Poll::Ready(Ok(gone)),
+                Step::Done => {
+                    self.at = At::Done(transfer.into_receipt());
+                    return Poll::Ready(Ok(gone));
+                }
                 Step::Yield => self.at = At::Here(transfer, for_pool),
                 Step::WaitSocket => {
                     let full = socket.clear_writable();

@@ -91,6 +91,17 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// What had been done by then. Nothing for [`Wait`](Self::Wait): a thread of the disk pool may have the transfer still.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        match self {
+            Self::PeerGone { receipt, .. }
+            | Self::File { receipt, .. }
+            | Self::TimedOut { receipt }
+            | Self::Stopped { receipt } => Some(receipt),
+            Self::Wait { .. } => None,
+        }
+    }
+
     pub(crate) fn peer_gone(error: io::Error, transfer: Transfer) -> Self {
         Self::PeerGone { error, receipt: Box::new(transfer.into_receipt()) }
     }
