@@ -30,6 +30,7 @@ impl Drop for Running {
         for child in children.unwrap_or_default().split_whitespace() {
             let _ = Command::new("kill").arg(child).status();
         }
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
@@ -74,6 +75,43 @@ fn bodies_leave_without_a_copy() {
     // Through a pipe each byte goes twice.
     assert_eq!(moved("sendfile") + moved("splice") / 2, bytes.len() as u64, "{log}");
     assert!(moved("writev") + moved("sendto") + moved("sendmsg") < 2000, "{log}");
+}
+
+/// The addresses for windows are as many as the process may have; without any, bodies are read.
+#[test]
+fn where_addresses_are_few_bodies_arrive_all_the_same() {
+    let Some(example) = example("serve_dir") else {
+        return eprintln!(
+            "skipped: the example is not built: cargo build --examples --all-features"
+        );
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at % 251) as u8).collect();
+    for number in 0..100 {
+        std::fs::write(folder.path().join(number.to_string()), &bytes).unwrap();
+    }
+    std::thread::sleep(Duration::from_secs(4)); // until they are kept, with their windows
+    // In KiB: none, 64 windows, 1024 windows.
+    for (limit, is_mapped) in [(1 << 20, false), (6 << 20, true), (80 << 20, true)] {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -v {limit}; exec \"$0\" \"$@\"")]);
+        command.arg(&example).arg(folder.path()).arg("127.0.0.1:0");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = Running(command.spawn().unwrap());
+        let mut line = String::new();
+        let mut stdout = std::io::BufReader::new(child.0.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+        let address = line.trim().parse().unwrap();
+        for number in 0..200 {
+            let path = format!("/static/{}", number % 100);
+            assert!(get(address, &path) == bytes, "{path}, {limit} KiB");
+        }
+        child.0.kill().unwrap();
+        let mut said = String::new();
+        child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        let sent = said.lines().count();
+        assert!(if is_mapped { sent == 200 } else { sent == 0 }, "{sent} with {limit} KiB");
+    }
 }
 
 /// An example of this crate, where cargo puts it.
