@@ -16,8 +16,8 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Slices of a file that are no longer are sent as bytes. HTTP/2 has them of 16 KiB: to look and to send each by itself costs a
-/// third more than the copy (docs/decisions/0014-hyper.md).
+/// HTTP/2 has slices of 16 KiB: to look and to send each by itself costs a third more than the copy
+/// (docs/decisions/0014-hyper.md).
 const LEAST: usize = SMALL as usize;
 
 /// A tokio socket ([`TcpStream`](tokio::net::TcpStream), [`UnixStream`](tokio::net::UnixStream)) that sends slices of
@@ -33,6 +33,8 @@ const LEAST: usize = SMALL as usize;
 pub struct ZeroCopy<S> {
     socket: S,
     options: Options,
+    /// Slices of a file that are no longer are sent as bytes.
+    least: usize,
     watch: Option<Watch>,
     under_way: Option<UnderWay>,
 }
@@ -108,7 +110,15 @@ impl<S> ZeroCopy<S> {
 
     /// The same with others. [`Options::send_timeout`] is not heeded: hyper has timeouts of its own.
     pub fn with_options(socket: S, options: Options) -> Self {
-        Self { socket, options, watch: None, under_way: None }
+        Self { socket, options, least: LEAST, watch: None, under_way: None }
+    }
+
+    /// Sends slices of a file by the engine if they are longer than this (in bytes; 64 KiB unless said), and as bytes if not.
+    ///
+    /// Less is for measuring: a [`FileBody`](crate::FileBody) reads what is short, and HTTP/2 cuts into frames of 16 KiB.
+    #[must_use]
+    pub fn by_engine_above(self, bytes: usize) -> Self {
+        Self { least: bytes, ..self }
     }
 
     /// Has each receipt shown to somebody.
@@ -183,8 +193,8 @@ fn broken(error: SendError) -> io::Error {
 }
 
 /// Whether it is worth while to send it by itself.
-fn of_a_file(slice: &[u8]) -> Option<(Arc<File>, u64)> {
-    if slice.len() <= LEAST { None } else { locate(slice) }
+fn of_a_file(slice: &[u8], least: usize) -> Option<(Arc<File>, u64)> {
+    if slice.len() <= least { None } else { locate(slice) }
 }
 
 impl<S: Socket + AsyncWrite + Unpin> AsyncWrite for ZeroCopy<S> {
@@ -212,7 +222,7 @@ impl<S: Socket + AsyncWrite + Unpin> AsyncWrite for ZeroCopy<S> {
         let found = slices
             .iter()
             .enumerate()
-            .find_map(|(number, slice)| of_a_file(slice).map(|place| (number, place)));
+            .find_map(|(number, slice)| of_a_file(slice, this.least).map(|place| (number, place)));
         match found {
             None => Pin::new(&mut this.socket).poll_write_vectored(context, slices),
             Some((0, (file, offset))) => {
