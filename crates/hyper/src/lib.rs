@@ -49,3 +49,8 @@ pub use listener::Listener;
 pub use response::ResponseBody;
 pub use service::{ServeDir, ServeFile};
 pub use socket::{Sent, Watch, ZeroCopy};
+
+/// What the README shows compiles.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
