@@ -363,3 +363,39 @@ fn sweep(files: &Files, gone: &mut Vec<Arc<Kept>>) -> bool {
     }
     !files.is_empty()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
+
+    use super::*;
+    use sendrail_files::{Found, RootOptions};
+
+    #[test]
+    fn what_is_not_asked_for_between_two_sweeps_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        thread::sleep(Duration::from_millis(4100)); // until they are kept
+        let root = Root::open(folder.path(), RootOptions::default()).unwrap();
+        let shelf = Shelf::new(Keep::default());
+        for name in [b"a", b"b"] {
+            let Found::File(file) = root.find(name).unwrap() else { panic!("it is a file") };
+            assert!(matches!(shelf.keep(&root, name, file), Held::Kept(_)));
+        }
+        let sweep = || {
+            let mut gone = Vec::new();
+            let is_left = sweep(shelf.files().unwrap(), &mut gone);
+            (is_left, gone.len())
+        };
+        let is_there = |name: &[u8]| shelf.files().unwrap().contains_key(name);
+        assert_eq!(sweep(), (true, 0), "both were used when they came");
+        assert!(shelf.find(&root, b"a").is_some());
+        let (is_left, gone) = sweep();
+        assert!(is_left && gone > 0 && is_there(b"a") && !is_there(b"b"));
+        let (is_left, gone) = sweep();
+        assert!(!is_left && gone > 0);
+        assert!(shelf.find(&root, b"a").is_none());
+    }
+}

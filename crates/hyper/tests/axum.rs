@@ -114,6 +114,54 @@ fn where_addresses_are_few_bodies_arrive_all_the_same() {
     }
 }
 
+/// Descriptors that are kept are given up before anybody is told that there are none.
+#[test]
+fn what_is_kept_makes_way_when_descriptors_run_out() {
+    let Some(example) = example("serve_dir") else {
+        return eprintln!(
+            "skipped: the example is not built: cargo build --examples --all-features"
+        );
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..200 {
+        std::fs::write(folder.path().join(number.to_string()), vec![1; 100_000]).unwrap();
+    }
+    std::thread::sleep(Duration::from_secs(4)); // until they are kept
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
+    command.arg(&example).arg(folder.path()).arg("127.0.0.1:0");
+    let mut child = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(child.0.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+    let address: SocketAddr = line.trim().parse().unwrap();
+    let kept = || {
+        let links = std::fs::read_dir(format!("/proc/{}/fd", child.0.id())).unwrap();
+        let paths = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+        paths.filter(|path| path.starts_with(folder.path()) && path != folder.path()).count()
+    };
+    let (mut connections, mut most) = (Vec::new(), 0);
+    for number in 0..64 {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        write!(socket, "GET /static/{number} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut head = [0; 12];
+        let Ok(()) = socket.read_exact(&mut head) else {
+            break; // there is no descriptor for the connection itself
+        };
+        most = most.max(kept());
+        if &head != b"HTTP/1.1 200" {
+            assert_eq!((&head, kept()), (b"HTTP/1.1 503", 0));
+            break;
+        }
+        connections.push(socket);
+    }
+    assert!(most > 4 && kept() < most, "{most} were kept, then {}", kept());
+    // One that goes makes room for the next.
+    connections.clear();
+    assert_eq!(get(address, "/static/0").len(), 100_000);
+}
+
 /// An example of this crate, where cargo puts it.
 fn example(name: &str) -> Option<std::path::PathBuf> {
     let test = std::env::current_exe().ok()?;
