@@ -156,6 +156,17 @@ pub fn splice_pipe_to_file(
     Ok(rustix::pipe::splice(source, None, file, Some(&mut position), len, flags)?)
 }
 
+/// Moves up to `len` bytes between two descriptors of which at least one is a pipe, at their positions where they have any. One
+/// splice(2) with `SPLICE_F_NONBLOCK`: it does not wait for a pipe, in whatever mode that is, but may for a socket in blocking mode.
+///
+/// `Ok(0)`: `from` has ended. `EAGAIN`: nothing there, or no room. `EINVAL`: neither is a pipe, or one of them has no splice.
+/// `EPIPE` (and SIGPIPE): nobody reads from the pipe `to`.
+#[inline]
+pub fn splice_between(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
+    let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+    Ok(rustix::pipe::splice(from, None, to, None, len, flags)?)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)] // a test stops at the first thing that fails

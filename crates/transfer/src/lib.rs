@@ -44,6 +44,7 @@
 //! | [`receive`] | the other way: from a stream into a file |
 //! | [`copy`] | from file to file |
 //! | [`mapped_read`] | looking at a range of a file in place, without SIGBUS |
+//! | [`relay`] | from one stream to another: pipes, sockets, files |
 //! | `conduit`, `refused` | what the two share: a pipe, and what was refused |
 
 #![forbid(unsafe_code)]
@@ -65,6 +66,7 @@ pub mod plan;
 pub mod receipt;
 pub mod receive;
 mod refused;
+pub mod relay;
 pub mod residency;
 pub mod segment;
 pub mod transfer;
