@@ -1,8 +1,19 @@
-//! The asynchronous front: sends a whole chain from a tokio task.
+//! The asynchronous front: sends a whole chain from a tokio task, and receives into a file.
 //!
 //! While the file is in the page cache everything happens on the task's own thread. Windows that
 //! are not are moved by the [disk pool](crate::disk_pool) of the process, so that no other task waits
 //! on this one's disk.
+//!
+//! What comes in is written to the page cache on the task's own thread, and past it by the disk pool: see [`Receiving`].
+//!
+//! Sockets are those of tokio and their halves ([`Socket`], [`RecvSocket`]). The halves of `tokio::io::split` are not among
+//! them: behind those there is a lock, and no descriptor.
+
+mod receiving;
+mod socket;
+
+pub use receiving::{Receiving, recv_file};
+pub use socket::{RecvSocket, Socket};
 
 use crate::{
     chain::Chain,
@@ -13,11 +24,11 @@ use crate::{
     receipt::Receipt,
     transfer::{Disk, Step, Transfer},
 };
-use sendrail_sys::{poll::writable_now, send::send_vectored, stat::fstat};
+use sendrail_sys::stat::fstat;
 use std::{
     fmt,
     future::Future,
-    io::{self, IoSlice},
+    io,
     ops::ControlFlow,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
@@ -25,65 +36,7 @@ use std::{
     task::{Context, Poll},
     time::{Duration, Instant},
 };
-use tokio::{
-    io::Interest,
-    net::{TcpStream, UnixStream},
-    sync::oneshot,
-};
-
-/// A tokio socket that the engine can send to.
-pub trait Socket: AsFd {
-    /// Waits until the socket takes more.
-    fn writable(&self) -> impl Future<Output = io::Result<()>>;
-    /// Tells tokio that the socket is full, if it still is, so that the next wait really waits.
-    /// Says how many system calls that took.
-    fn clear_writable(&self) -> u64;
-    /// The same wait, for who is polled.
-    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
-    /// Gives it bytes of memory behind which more will follow (MSG_MORE, `send(2)`), as many as it takes.
-    ///
-    /// # Errors
-    ///
-    /// The socket's own; `WouldBlock` if it takes nothing now.
-    fn try_send_more(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
-}
-
-/// A call that reports "would block" clears the readiness that tokio had recorded before the call.
-///
-/// The call must be made now. Since the one that found the socket full, the peer may have read and
-/// tokio (in another thread, or while a window was in the disk pool) have recorded that; epoll is
-/// edge-triggered, so what is cleared then does not come again, and the task would sleep for ever.
-fn full(socket: BorrowedFd<'_>) -> io::Result<()> {
-    if writable_now(socket)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
-}
-
-macro_rules! socket {
-    ($($kind:ty),*) => {$(
-        impl Socket for $kind {
-            fn writable(&self) -> impl Future<Output = io::Result<()>> {
-                Self::writable(self)
-            }
-
-            fn clear_writable(&self) -> u64 {
-                let mut calls = 0;
-                let _ = self.try_io(Interest::WRITABLE, || {
-                    calls += 1; // none if tokio holds the socket for full already
-                    full(self.as_fd())
-                });
-                calls
-            }
-
-            fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.poll_write_ready(context)
-            }
-
-            fn try_send_more(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
-                self.try_io(Interest::WRITABLE, || send_vectored(self.as_fd(), bytes, true))
-            }
-        }
-    )*};
-}
-socket!(TcpStream, UnixStream);
+use tokio::sync::oneshot;
 
 /// Sends `chain` to `socket`, and yields to other tasks between windows.
 ///
@@ -129,11 +82,11 @@ pub async fn send<S: Socket>(
     // Made when the first cold window comes up.
     let mut for_pool: Option<(OwnedFd, Whose)> = None;
     loop {
-        let mut step = transfer.step(socket, Disk::MustNotWait);
+        let mut step = transfer.step(socket.descriptor(), Disk::MustNotWait);
         if matches!(step, Step::WaitDisk) {
             let (fd, whose) = match for_pool.take() {
                 Some(known) => known,
-                None => known_to_pool(socket.as_fd(), &mut transfer)?,
+                None => known_to_pool(socket.descriptor(), &mut transfer)?,
             };
             let (back, fd, then) = in_pool(transfer, fd, whose).await?;
             transfer = back;
@@ -230,7 +183,7 @@ impl Sending {
                     return Poll::Ready(Ok(0));
                 }
                 At::Here(mut transfer, for_pool) => {
-                    let step = transfer.step(socket, Disk::MustNotWait);
+                    let step = transfer.step(socket.descriptor(), Disk::MustNotWait);
                     (transfer, for_pool, step)
                 }
                 At::Pool(mut in_pool) => match in_pool.as_mut().poll(context) {
@@ -268,7 +221,7 @@ impl Sending {
                 Step::WaitDisk => {
                     let (fd, whose) = match for_pool {
                         Some(known) => known,
-                        None => known_to_pool(socket.as_fd(), &mut transfer)?,
+                        None => known_to_pool(socket.descriptor(), &mut transfer)?,
                     };
                     self.at = At::Pool(Box::pin(async move {
                         let (transfer, fd, step) = in_pool(transfer, fd, whose).await?;
@@ -327,7 +280,6 @@ fn known_to_pool(
     socket: BorrowedFd<'_>,
     transfer: &mut Transfer,
 ) -> Result<(OwnedFd, Whose), SendError> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     let file = transfer.current_file().cloned();
     let receipt = transfer.receipt_mut();
     receipt.system_calls += 1; // its close(2), in the end
@@ -335,7 +287,12 @@ fn known_to_pool(
         receipt.call(|| socket.try_clone_to_owned()).map_err(|error| SendError::Wait { error })?;
     let device = file.and_then(|file| receipt.call(|| fstat(file.as_fd())).ok());
     let device = device.map_or(0, |stat| stat.device);
-    Ok((fd, Whose { device, client: NEXT.fetch_add(1, Ordering::Relaxed) }))
+    Ok((fd, Whose { device, client: next_client() }))
+}
+
+fn next_client() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {

@@ -25,7 +25,7 @@ thread_local! {
 }
 
 /// Runs `body` with the first `len` bytes of the thread's buffer, which begin on a page boundary.
-fn with_buffer<T>(len: usize, body: impl FnOnce(&mut [u8]) -> T) -> T {
+pub(crate) fn with_buffer<T>(len: usize, body: impl FnOnce(&mut [u8]) -> T) -> T {
     let mut buffer = BUFFER.take();
     let page = page_size();
     if buffer.is_empty() {

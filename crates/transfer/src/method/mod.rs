@@ -14,7 +14,7 @@
 //!
 //! `zerocopy` (MSG_ZEROCOPY, SEND_ZC) will stand beside them, behind the same contract.
 
-mod bounce;
+pub(crate) mod bounce;
 mod copy;
 mod direct;
 mod mapped;

@@ -1,8 +1,9 @@
 //! direct: recv(2) into an aligned buffer, pwrite(2) with O_DIRECT from there: past the page cache.
 
 use super::{
-    ReceiveMethod::Direct,
-    task::{Stop, Task, something},
+    ReceiveMethod::Direct as Method,
+    standing::{Standing, something},
+    task::{Stop, Task},
 };
 use crate::method::is_refusal;
 use rustix::io::Errno;
@@ -15,22 +16,42 @@ use sendrail_sys::{
 use std::{
     io,
     ops::Range,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 /// Length of the buffer in bytes: a disk is told of so much at once.
 pub(super) const BUFFER: usize = super::options::DIRECT_FROM as usize;
 
+/// The way past the page cache, and what is on it.
+#[derive(Debug)]
+pub(super) struct Direct {
+    file: OwnedFd,
+    /// What offsets must be multiples of.
+    block: usize,
+    memory: Vec<u8>,
+    /// So many bytes have been taken off the source, and are not in the file.
+    filled: usize,
+    /// What is to be said when they are there.
+    pub(super) afterwards: Option<Stop>,
+}
+
 pub(super) fn run(task: &mut Task<'_>) -> Result<(), Stop> {
-    let (direct, block) = open(task).map_err(Stop::Refused)?;
-    let result = through(task, &direct, block);
-    drop(direct);
-    task.received.system_calls += 1; // close(2)
+    let mut direct = match task.standing.direct.take() {
+        Some(direct) => direct,
+        None => open(task).map_err(Stop::Refused)?,
+    };
+    let result = through(task, &mut direct);
+    if matches!(result, Err(Stop::Source | Stop::Disk)) {
+        task.standing.direct = Some(direct);
+    } else {
+        drop(direct);
+        task.standing.received.system_calls += 1; // close(2)
+    }
     result
 }
 
-/// The file once more, and what its offsets must be multiples of.
-fn open(task: &mut Task<'_>) -> io::Result<(OwnedFd, usize)> {
+/// The file once more.
+fn open(task: &mut Task<'_>) -> io::Result<Direct> {
     let file = task.file;
     let direct = task.call(|| reopen(file, OpenFlags::WRITE | OpenFlags::DIRECT))?;
     let said = task.call(|| direct_alignment(direct.as_fd())).ok().flatten();
@@ -47,29 +68,36 @@ fn open(task: &mut Task<'_>) -> io::Result<(OwnedFd, usize)> {
         Some(_) => None,
     };
     if let Some(block) = block {
-        return Ok((direct, block));
+        let memory = vec![0; BUFFER + page_size()];
+        return Ok(Direct { file: direct, block, memory, filled: 0, afterwards: None });
     }
-    task.received.system_calls += 1; // close(2)
+    task.standing.received.system_calls += 1; // close(2)
     Err(Errno::INVAL.into())
 }
 
-fn through(task: &mut Task<'_>, direct: &OwnedFd, block: usize) -> Result<(), Stop> {
-    let mut memory = vec![0; BUFFER + page_size()];
-    let lead = memory.as_ptr().align_offset(page_size());
-    let buffer = &mut memory[lead..lead + BUFFER];
+fn through(task: &mut Task<'_>, direct: &mut Direct) -> Result<(), Stop> {
     loop {
-        // Up to the next block, if it begins within one; then as much as there is room for.
-        let within = (task.offset() % block as u64) as usize;
-        let room = if within == 0 { BUFFER } else { block - within };
-        let (filled, outcome) = fill(task, &mut buffer[..room]);
+        let outcome = direct.fill(task);
+        if let Filled::Stopped(Stop::Source) = outcome {
+            return Err(Stop::Source); // A little at a time would go through the page cache after all.
+        }
         // What was taken comes into the file before anything else is said.
-        write(task, direct, block, &buffer[..filled])?;
-        if filled > 0 {
-            task.report()?;
+        if direct.filled > 0 {
+            if !task.may_wait() {
+                if let Filled::Stopped(stop) = outcome {
+                    direct.afterwards = Some(stop);
+                }
+                return Err(Stop::Disk);
+            }
+            let written = direct.write(task.file, task.standing);
+            if matches!(written, Ok(()) | Err(Stop::Refused(_))) {
+                task.report()?;
+            }
+            written?;
         }
         match outcome {
             Filled::Room => {}
-            Filled::End => return task.end(),
+            Filled::End => return task.standing.end(),
             Filled::Stopped(stop) => return Err(stop),
         }
     }
@@ -82,45 +110,75 @@ enum Filled {
     Stopped(Stop),
 }
 
-fn fill(task: &mut Task<'_>, buffer: &mut [u8]) -> (usize, Filled) {
-    let mut filled = 0;
-    loop {
-        let want = task.want(buffer.len() - filled);
-        if want == 0 {
-            // Either of the two is used up.
-            let outcome = if filled == buffer.len() { Filled::Room } else { Filled::End };
-            return (filled, outcome);
+impl Direct {
+    /// Takes up to the next block, if it begins within one; then as much as there is room for.
+    fn fill(&mut self, task: &mut Task<'_>) -> Filled {
+        if let Some(stop) = self.afterwards.take() {
+            return Filled::Stopped(stop);
         }
-        match task.take_into(&mut buffer[filled..filled + want]) {
-            Ok(0) => return (filled, Filled::End),
-            Ok(count) => filled += count,
-            Err(stop) => return (filled, Filled::Stopped(stop)),
+        let within = (task.standing.offset() % self.block as u64) as usize;
+        let room = if within == 0 { BUFFER } else { self.block - within };
+        let lead = self.lead();
+        loop {
+            let want = task.want(room - self.filled);
+            if want == 0 {
+                // Either of the two is used up.
+                return if self.filled == room { Filled::Room } else { Filled::End };
+            }
+            let free = lead + self.filled;
+            match task.take_into(&mut self.memory[free..free + want]) {
+                Ok(0) => return Filled::End,
+                Ok(count) => self.filled += count,
+                Err(stop) => return Filled::Stopped(stop),
+            }
         }
     }
-}
 
-/// Writes what has come: whole blocks past the page cache, the rest through it.
-fn write(task: &mut Task<'_>, direct: &OwnedFd, block: usize, bytes: &[u8]) -> Result<(), Stop> {
-    let Range { start: mut at, end } = whole_blocks(task.offset(), bytes.len(), block);
-    while at < end {
-        let offset = task.offset();
-        match task.call(|| pwrite(direct.as_fd(), &bytes[at..end], offset)).and_then(something) {
-            Ok(count) => {
-                task.wrote(Direct, count);
-                at += count;
-                if !count.is_multiple_of(block) {
-                    break; // The rest of the buffer is not aligned any more.
-                }
-            }
-            Err(error) if is_refusal(&error) => {
-                task.write_out(Direct, &bytes[at..])?;
-                task.report()?;
-                return Err(Stop::Refused(error));
-            }
-            Err(error) => return Err(task.file_failed(error, bytes[at..].to_vec())),
-        }
+    /// What comes before the first page that is whole.
+    fn lead(&self) -> usize {
+        self.memory.as_ptr().align_offset(page_size())
     }
-    task.write_out(Direct, &bytes[at..])
+
+    /// What has been taken off the source and is not in the file.
+    pub(super) fn held(&self) -> &[u8] {
+        &self.memory[self.lead()..][..self.filled]
+    }
+
+    /// Writes what it holds: whole blocks past the page cache, the rest through it, by `file`. Then it holds nothing: what could
+    /// not be written comes out with the error.
+    pub(super) fn write(
+        &mut self,
+        file: BorrowedFd<'_>,
+        standing: &mut Standing,
+    ) -> Result<(), Stop> {
+        let result = self.write_held(file, standing);
+        self.filled = 0;
+        result
+    }
+
+    fn write_held(&self, file: BorrowedFd<'_>, standing: &mut Standing) -> Result<(), Stop> {
+        let bytes = self.held();
+        let Range { start: mut at, end } = whole_blocks(standing.offset(), bytes.len(), self.block);
+        while at < end {
+            let offset = standing.offset();
+            let wrote = || pwrite(self.file.as_fd(), &bytes[at..end], offset);
+            match standing.call(wrote).and_then(something) {
+                Ok(count) => {
+                    standing.wrote(Method, count);
+                    at += count;
+                    if !count.is_multiple_of(self.block) {
+                        break; // The rest of the buffer is not aligned any more.
+                    }
+                }
+                Err(error) if is_refusal(&error) => {
+                    standing.write_out(file, Method, &bytes[at..])?;
+                    return Err(Stop::Refused(error));
+                }
+                Err(error) => return Err(standing.file_failed(error, bytes[at..].to_vec())),
+            }
+        }
+        standing.write_out(file, Method, &bytes[at..])
+    }
 }
 
 /// Which of `len` bytes at `offset` can go past the page cache, from the first one on.

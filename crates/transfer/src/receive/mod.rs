@@ -27,26 +27,33 @@ mod buffered;
 mod direct;
 mod options;
 mod received;
+#[cfg(feature = "tokio")]
+mod reception;
 mod source;
 mod splice;
+mod standing;
 mod task;
 
 pub use crate::refused::{Refused, Why};
 pub use options::{DIRECT_FROM, LITTLE, RangeInto, ReceiveMethod, ReceiveOptions};
 pub use received::{ReceiveError, ReceiveFault, Received};
+#[cfg(feature = "tokio")]
+pub(crate) use reception::{Next, Reception};
 
-use crate::refused::call;
+use crate::{patience::Patience, refused::call};
 use rustix::{
     fs::{OFlags, fcntl_getfl},
     io::Errno,
 };
 use sendrail_sys::stat::fstat;
 use source::Source;
+use standing::Standing;
 use std::{
     fs::File,
     io,
     ops::ControlFlow,
     os::fd::{AsFd, BorrowedFd},
+    time::Instant,
 };
 use task::{Stop, Task};
 
@@ -137,18 +144,20 @@ pub fn recv_file_with_progress(
     if range.len == Some(0) {
         return Ok(Received::default());
     }
-    let mut received = Received::default();
-    let method = options::choose(options, range.len);
-    let begun = begin(socket.as_fd(), file.as_fd(), range, method, &mut received);
-    let (source, method) = match begun {
-        Ok(begun) => begun,
-        Err(fault) => return Err(failed(fault, received, Vec::new())),
+    let mut standing = Standing::new(range);
+    let mut method = options::choose(options, range.len);
+    let begun = begin(socket.as_fd(), file.as_fd(), &mut method, &mut standing);
+    let source = match begun {
+        Ok(source) => source,
+        Err(fault) => return Err(failed(fault, standing.received, Vec::new())),
     };
     let progress = &mut |bytes| progress(bytes);
-    let mut task = Task::new(source, file.as_fd(), range, options.timeout, received, progress);
-    match run(&mut task, method) {
-        Ok(()) => Ok(task.received),
-        Err((fault, unwritten)) => Err(failed(fault, task.received, unwritten)),
+    let patience = Some(Patience::new(options.timeout, 0, Instant::now()));
+    let mut task = Task { source, file: file.as_fd(), standing: &mut standing, patience, progress };
+    match run(&mut task, &mut method) {
+        Ok(()) => Ok(standing.received),
+        Err(Stop::Fault(fault, unwritten)) => Err(failed(fault, standing.received, unwritten)),
+        Err(stop) => unreachable!("it may wait, and every refusal is met: {stop:?}"),
     }
 }
 
@@ -156,14 +165,14 @@ fn failed(fault: ReceiveFault, receipt: Received, unwritten: Vec<u8>) -> Receive
     ReceiveError { fault, receipt: Box::new(receipt), unwritten }
 }
 
-/// Finds out what can be found out before a byte is taken off the source; which method is the first.
+/// Finds out what can be found out before a byte is taken off the source, and corrects the method accordingly.
 fn begin<'a>(
     source: BorrowedFd<'a>,
     file: BorrowedFd<'_>,
-    range: RangeInto,
-    method: ReceiveMethod,
-    received: &mut Received,
-) -> Result<(Source<'a>, ReceiveMethod), ReceiveFault> {
+    method: &mut ReceiveMethod,
+    standing: &mut Standing,
+) -> Result<Source<'a>, ReceiveFault> {
+    let Standing { range, received, .. } = standing;
     let file_failed = |error| ReceiveFault::File { error, offset: range.offset };
     let end = range.offset.checked_add(range.len.unwrap_or(0));
     if end.is_none_or(|end| i64::try_from(end).is_err()) {
@@ -179,35 +188,40 @@ fn begin<'a>(
         return Err(file_failed(Errno::INVAL.into()));
     }
     let source = Source::look(source, received)?;
-    if appends && method != ReceiveMethod::Buffered {
-        received.refusals.push(Refused { method, why: Why::Append });
-        return Ok((source, ReceiveMethod::Buffered));
+    if appends && *method != ReceiveMethod::Buffered {
+        received.refusals.push(Refused { method: *method, why: Why::Append });
+        *method = ReceiveMethod::Buffered;
     }
-    Ok((source, method))
+    Ok(source)
 }
 
-/// From method to method, until it is over.
-fn run(task: &mut Task<'_>, first: ReceiveMethod) -> Result<(), (ReceiveFault, Vec<u8>)> {
-    let mut method = first;
+/// From method to method, until it is over or would have to wait.
+fn run(task: &mut Task<'_>, method: &mut ReceiveMethod) -> Result<(), Stop> {
     loop {
         let result = match method {
             ReceiveMethod::Splice => splice::run(task),
             ReceiveMethod::Buffered => buffered::run(task),
             ReceiveMethod::Direct => direct::run(task),
         };
-        match (result, method.next_best()) {
-            (Ok(()), _) => return Ok(()),
-            (Err(Stop::Fault(fault, unwritten)), _) => return Err((fault, unwritten)),
-            (Err(Stop::Refused(error)), Some(next)) => {
-                task.received.refusals.push(Refused { method, why: Why::of(&error) });
-                method = next;
-            }
-            // The file is written to by others' rules only above: it is what is read from that refused.
-            (Err(Stop::Refused(error)), None) => {
-                return Err((ReceiveFault::Socket(error), Vec::new()));
-            }
-        }
+        let Err(Stop::Refused(error)) = result else { return result };
+        refuse(task.standing, method, error)?;
     }
+}
+
+/// Notes a refusal, and passes on to the next method.
+fn refuse(
+    standing: &mut Standing,
+    method: &mut ReceiveMethod,
+    error: io::Error,
+) -> Result<(), Stop> {
+    let Some(next) = method.next_best() else {
+        // The file is written to by others' rules only above: it is what is read from that refused.
+        return Err(ReceiveFault::Socket(error).into());
+    };
+    let refused = Refused { method: *method, why: Why::of(&error) };
+    standing.received.refusals.push(refused);
+    *method = next;
+    Ok(())
 }
 
 /// For callers that only have an [`io::Error`] to give: the kernel's, where there was one.

@@ -3,7 +3,8 @@
 use super::{
     ReceiveMethod::Splice,
     source::Kind,
-    task::{Stop, Task, something},
+    standing::something,
+    task::{Stop, Task},
 };
 use crate::{
     conduit::Conduit,
@@ -20,13 +21,13 @@ pub(super) fn run(task: &mut Task<'_>) -> Result<(), Stop> {
         return from_pipe(task);
     }
     // Without descriptors to spare (EMFILE, ENFILE) the bytes can still be copied.
-    let conduit = Conduit::take(&mut task.received.system_calls).map_err(Stop::Refused)?;
+    let conduit = Conduit::take(&mut task.standing.received.system_calls).map_err(Stop::Refused)?;
     let mut inside = 0;
     let result = through(task, conduit.pipe(), &mut inside);
     if inside == 0 {
-        conduit.give_back(&mut task.received.system_calls);
+        conduit.give_back(&mut task.standing.received.system_calls);
     } else {
-        conduit.discard(&mut task.received.system_calls);
+        conduit.discard(&mut task.standing.received.system_calls);
     }
     result
 }
@@ -41,14 +42,14 @@ fn through(task: &mut Task<'_>, pipe: &Pipe, inside: &mut usize) -> Result<(), S
         let sleeps = task.source.sleeps;
         *inside = task.take(sleeps, |source| splice_from_socket(source, pipe, want))?;
         if *inside == 0 {
-            return task.end();
+            return task.standing.end();
         }
         while *inside > 0 {
-            let (file, offset) = (task.file, task.offset());
+            let (file, offset) = (task.file, task.standing.offset());
             match task.call(|| splice_to_file(pipe, file, offset, *inside)).and_then(something) {
                 Ok(count) => {
                     *inside -= count;
-                    task.wrote(Splice, count);
+                    task.standing.wrote(Splice, count);
                 }
                 Err(error) => return Err(rescue(task, pipe, inside, error)),
             }
@@ -76,9 +77,9 @@ fn rescue(task: &mut Task<'_>, pipe: &Pipe, inside: &mut usize, error: io::Error
         }
     }
     bytes.truncate(filled);
-    task.received.copied += filled as u64;
+    task.standing.received.copied += filled as u64;
     if !is_refusal(&error) {
-        return task.file_failed(error, bytes);
+        return task.standing.file_failed(error, bytes);
     }
     match task.write_out(Splice, &bytes).and_then(|()| task.report()) {
         Ok(()) => Stop::Refused(error),
@@ -92,13 +93,13 @@ fn from_pipe(task: &mut Task<'_>) -> Result<(), Stop> {
         if want == 0 {
             return Ok(());
         }
-        let (file, offset) = (task.file, task.offset());
+        let (file, offset) = (task.file, task.standing.offset());
         let count = task.take(false, |source| splice_pipe_to_file(source, file, offset, want));
         let count = count.map_err(|stop| blame(task, stop))?;
         if count == 0 {
-            return task.end();
+            return task.standing.end();
         }
-        task.wrote(Splice, count);
+        task.standing.wrote(Splice, count);
         task.report()?;
     }
 }
@@ -107,7 +108,7 @@ fn from_pipe(task: &mut Task<'_>) -> Result<(), Stop> {
 fn blame(task: &Task<'_>, stop: Stop) -> Stop {
     use super::ReceiveFault::Socket;
     match stop {
-        Stop::Fault(Socket(error), unwritten) => task.file_failed(error, unwritten),
+        Stop::Fault(Socket(error), unwritten) => task.standing.file_failed(error, unwritten),
         stop => stop,
     }
 }

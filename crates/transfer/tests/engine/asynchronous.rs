@@ -173,13 +173,11 @@ struct Raced {
     received: Mutex<Vec<u8>>,
 }
 
-impl AsFd for Raced {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+impl Socket for Raced {
+    fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
 
-impl Socket for Raced {
     fn writable(&self) -> impl Future<Output = io::Result<()>> {
         Socket::writable(&self.socket)
     }

@@ -1,0 +1,148 @@
+//! A reception in steps, none of which waits: for event loops, which have others to serve meanwhile.
+
+use super::{
+    RangeInto, ReceiveFault, ReceiveMethod, ReceiveOptions, Received, begin,
+    options::choose,
+    refuse, run,
+    source::{Kind, Source},
+    standing::Standing,
+    task::{Stop, Task},
+};
+use crate::plan::WINDOW;
+use std::{
+    fs::File,
+    ops::ControlFlow,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+};
+
+/// One file on its way from one socket.
+///
+/// Between two steps all that was taken off the socket is in the file, but for what `direct` holds; that is written when this is
+/// dropped.
+#[derive(Debug)]
+pub(crate) struct Reception {
+    file: Arc<File>,
+    method: ReceiveMethod,
+    begun: Option<Kind>,
+    standing: Standing,
+}
+
+/// What a step came to.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// All is in the file.
+    Done,
+    /// There may be more at once: let others go first.
+    Yield,
+    /// The socket has nothing now.
+    Socket,
+    /// What it holds has to be written past the page cache: [`Reception::write_held`], in a thread that may sleep.
+    Disk,
+    /// It is over; with what could not be written.
+    Failed(ReceiveFault, Vec<u8>),
+}
+
+impl Reception {
+    pub(crate) fn new(file: Arc<File>, range: RangeInto, options: &ReceiveOptions) -> Self {
+        let method = choose(options, range.len);
+        Self { file, method, begun: None, standing: Standing::new(range) }
+    }
+
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    pub(crate) fn received(&self) -> &Received {
+        &self.standing.received
+    }
+
+    pub(crate) fn received_mut(&mut self) -> &mut Received {
+        &mut self.standing.received
+    }
+
+    /// Where the next byte is written.
+    pub(crate) fn offset(&self) -> u64 {
+        self.standing.offset()
+    }
+
+    /// Bytes that were taken off the socket, in the file or not.
+    pub(crate) fn taken(&self) -> u64 {
+        self.standing.taken
+    }
+
+    /// Whether something of that is not in the file.
+    pub(crate) fn holds_something(&self) -> bool {
+        self.standing.direct.as_ref().is_some_and(|direct| !direct.held().is_empty())
+    }
+
+    /// Moves what has come, one window at the most.
+    pub(crate) fn step(&mut self, socket: BorrowedFd<'_>) -> Next {
+        if self.standing.range.len == Some(0) {
+            return Next::Done;
+        }
+        let file = Arc::clone(&self.file);
+        let kind = match self.begun {
+            Some(kind) => kind,
+            None => match begin(socket, file.as_fd(), &mut self.method, &mut self.standing) {
+                Ok(source) => *self.begun.insert(source.kind),
+                Err(fault) => return Next::Failed(fault, Vec::new()),
+            },
+        };
+        // A runtime's sockets are in non-blocking mode.
+        let source = Source { fd: socket, kind, sleeps: false };
+        let enough = self.standing.received.bytes + WINDOW;
+        let progress = &mut |bytes| {
+            if bytes < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let standing = &mut self.standing;
+        let mut task = Task { source, file: file.as_fd(), standing, patience: None, progress };
+        let result = run(&mut task, &mut self.method);
+        Self::next(result)
+    }
+
+    /// Writes what it holds: waits for the disk.
+    pub(crate) fn write_held(&mut self) -> Next {
+        let Some(mut direct) = self.standing.direct.take() else { return Next::Yield };
+        match direct.write(self.file.as_fd(), &mut self.standing) {
+            Ok(()) => {
+                self.standing.direct = Some(direct);
+                Next::Yield
+            }
+            Err(stop) => {
+                self.standing.received.system_calls += 1; // close(2)
+                // What is refused is in the file all the same: the next method goes on behind it.
+                let result = match stop {
+                    Stop::Refused(error) => refuse(&mut self.standing, &mut self.method, error),
+                    stop => Err(stop),
+                };
+                match (result, direct.afterwards.take()) {
+                    (Ok(()), None) => Next::Yield,
+                    (Ok(()), Some(stop)) => Self::next(Err(stop)),
+                    (stopped, _) => Self::next(stopped),
+                }
+            }
+        }
+    }
+
+    fn next(result: Result<(), Stop>) -> Next {
+        match result {
+            Ok(()) => Next::Done,
+            Err(Stop::Source) => Next::Socket,
+            Err(Stop::Disk) => Next::Disk,
+            Err(Stop::Fault(ReceiveFault::Stopped, _)) => Next::Yield,
+            Err(Stop::Fault(fault, unwritten)) => Next::Failed(fault, unwritten),
+            Err(Stop::Refused(error)) => Next::Failed(ReceiveFault::Socket(error), Vec::new()),
+        }
+    }
+}
+
+impl Drop for Reception {
+    /// Nobody takes what it holds from the socket again.
+    fn drop(&mut self) {
+        if let Some(direct) = self.standing.direct.take() {
+            let _ =
+                self.standing.write_out(self.file.as_fd(), ReceiveMethod::Direct, direct.held());
+        }
+    }
+}
