@@ -74,7 +74,9 @@ pub(crate) fn usable() -> Vec<ReceiveMethod> {
             &by_method(*method),
         );
         let refusals = receipt.unwrap().refusals;
-        refusals.iter().for_each(|refused| eprintln!("skipped: {refused}"));
+        for refused in &refusals {
+            eprintln!("skipped: {refused}");
+        }
         refusals.is_empty()
     };
     ReceiveMethod::ALL.into_iter().filter(refused).collect()

@@ -201,7 +201,8 @@ fn others_have_their_turn() {
             let sender = sender.into_std().unwrap();
             sender.set_nonblocking(false).unwrap();
             let sending = std::thread::spawn(move || {
-                while std::io::Write::write_all(&mut &sender, &[7; 1 << 16]).is_ok() {}
+                let piece = vec![7; 1 << 16];
+                while std::io::Write::write_all(&mut &sender, &piece).is_ok() {}
             });
             let (file, options) = (empty_file(), by_method(method));
             let range = RangeInto::new(0, 64 << 20);
