@@ -48,7 +48,7 @@ struct Client {
 }
 
 enum At {
-    Here(Transfer),
+    Here(Box<Transfer>),
     /// A thread that may sleep has it. Dropped with the client, a job that has not begun is not done.
     Pool {
         _place: Ticket,
@@ -69,8 +69,8 @@ struct Server {
     ready: Vec<Token>,
     /// An eventfd(2), which the threads of the pool write to.
     waker: Arc<Waker>,
-    give_back: Sender<Back>,
-    given_back: Receiver<Back>,
+    to_loop: Sender<Back>,
+    from_pool: Receiver<Back>,
     done: usize,
 }
 
@@ -86,7 +86,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let waker = Arc::new(Waker::new(poll.registry(), DISK)?);
-    let (give_back, given_back) = channel();
+    let (to_loop, from_pool) = channel();
     let mut server = Server {
         file: Arc::new(file),
         len: facts.len(),
@@ -96,8 +96,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         next: FIRST_CLIENT,
         ready: Vec::new(),
         waker,
-        give_back,
-        given_back,
+        to_loop,
+        from_pool,
         done: 0,
     };
     let mut events = Events::with_capacity(256);
@@ -137,7 +137,7 @@ impl Server {
             let mut chain = Chain::new();
             chain.push_bytes(format!("{} bytes follow\n", self.len));
             chain.push_file(FileRange::new(Arc::clone(&self.file), 0, self.len));
-            let at = At::Here(Transfer::new(chain, Options::default()));
+            let at = At::Here(Box::new(Transfer::new(chain, Options::default())));
             self.clients.insert(token, Client { peer, socket, at });
         }
     }
@@ -163,7 +163,7 @@ impl Server {
         let Client { peer, socket, at: At::Here(transfer) } = client else { return Ok(()) };
         // (2) A thread may be busy with the descriptor when the client has long been closed here.
         let descriptor: OwnedFd = socket.as_fd().try_clone_to_owned()?;
-        let mut inside = Some(Windows::of(transfer));
+        let mut inside = Some(Windows::of(*transfer));
         let work = move |turn: &Turn<'_>| {
             let windows = inside.as_mut().expect("it has ended when this is gone");
             match windows.advance(&descriptor, turn) {
@@ -171,11 +171,11 @@ impl Server {
                 ControlFlow::Break(step) => ControlFlow::Break((inside.take(), step)),
             }
         };
-        let (give_back, waker) = (self.give_back.clone(), Arc::clone(&self.waker));
+        let (to_loop, waker) = (self.to_loop.clone(), Arc::clone(&self.waker));
         let done = move |outcome| {
             if let Ok((Some(windows), step)) = outcome {
                 let transfer = Windows::into_transfer(windows);
-                let _ = give_back.send((token, transfer, step)).map(|()| waker.wake());
+                let _ = to_loop.send((token, transfer, step)).map(|()| waker.wake());
             }
         };
         let whose = Whose { device: self.device, client: token.0 as u64 };
@@ -191,9 +191,9 @@ impl Server {
     }
 
     fn take_back(&mut self) {
-        while let Ok((token, transfer, step)) = self.given_back.try_recv() {
+        while let Ok((token, transfer, step)) = self.from_pool.try_recv() {
             let Some(client) = self.clients.get_mut(&token) else { continue };
-            client.at = At::Here(transfer);
+            client.at = At::Here(Box::new(transfer));
             match step {
                 Step::Done => self.end(token, "done"),
                 Step::PeerGone(error) => self.end(token, &format!("the peer is gone: {error}")),

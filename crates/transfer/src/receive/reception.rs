@@ -146,3 +146,48 @@ impl Drop for Reception {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+    use super::*;
+    use std::io::{Read, Seek, Write};
+
+    /// From a source that always has more: what is read of a file is as good as a stream.
+    #[test]
+    fn a_step_ends_with_its_window_however_much_there_is() {
+        const LEN: u64 = 5 * WINDOW + 123;
+        let bytes: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+        for method in ReceiveMethod::ALL {
+            let mut source = tempfile::tempfile().unwrap();
+            source.write_all(&bytes).unwrap();
+            source.rewind().unwrap();
+            let target = Arc::new(tempfile::tempfile().unwrap());
+            let range = RangeInto::until_end(0);
+            let options = ReceiveOptions { method: Some(method), ..ReceiveOptions::default() };
+            let mut reception = Reception::new(Arc::clone(&target), range, &options);
+            let (mut steps, mut before) = (0, 0);
+            loop {
+                let mut next = reception.step(source.as_fd());
+                if matches!(next, Next::Disk) {
+                    next = reception.write_held();
+                }
+                steps += 1;
+                let moved = reception.received().bytes - before;
+                before += moved;
+                assert!(moved <= WINDOW, "{method}: {moved} in a step");
+                match next {
+                    Next::Done => break,
+                    Next::Yield => {}
+                    next => panic!("{method}: {next:?}"),
+                }
+            }
+            assert!(steps > 5, "{method}: {steps}");
+            let mut got = Vec::new();
+            (&*target).rewind().unwrap();
+            (&*target).read_to_end(&mut got).unwrap();
+            assert!(got == bytes, "{method}");
+        }
+    }
+}

@@ -192,41 +192,6 @@ fn files_that_refuse_are_to_blame_and_what_they_did_not_take_comes_out() {
     });
 }
 
-/// One that sends without end does not keep the thread to itself.
-#[test]
-fn others_have_their_turn() {
-    for method in usable() {
-        on_one_thread(async {
-            let (socket, sender) = tcp().await;
-            let sender = sender.into_std().unwrap();
-            sender.set_nonblocking(false).unwrap();
-            let sending = std::thread::spawn(move || {
-                let piece = vec![7; 1 << 16];
-                while std::io::Write::write_all(&mut &sender, &piece).is_ok() {}
-            });
-            let (file, options) = (empty_file(), by_method(method));
-            let range = RangeInto::new(0, 64 << 20);
-            let receiving = asynchronous::recv_file(&socket, &file, range, &options);
-            let mut turns = 0;
-            let counting = async {
-                loop {
-                    tokio::task::yield_now().await;
-                    turns += 1;
-                }
-            };
-            let receipt = tokio::select! {
-                biased;
-                receipt = receiving => receipt.unwrap(),
-                () = counting => unreachable!("it counts for ever"),
-            };
-            assert_eq!(receipt.bytes, 64 << 20);
-            assert!(turns >= 31, "{method}: {turns} turns of others while 64 MiB came: {receipt}");
-            drop(socket);
-            sending.join().unwrap();
-        });
-    }
-}
-
 /// The future can go to another thread.
 #[test]
 fn it_can_be_spawned() {
