@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "shared with the tests of the engine, which use all of it")]
 mod common;
 
+mod coming_from;
 mod mio_server;
 
 use std::path::PathBuf;
