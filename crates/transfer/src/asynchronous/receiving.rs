@@ -4,6 +4,7 @@ use super::{RecvSocket, next_client, now, within};
 use crate::{
     disk_pool::{DiskPool, Job, Panicked, Ticket, Whose},
     patience::Patience,
+    plan::WINDOW,
     receive::{Next, RangeInto, ReceiveError, ReceiveFault, ReceiveOptions, Received, Reception},
     refused::call,
 };
@@ -137,6 +138,7 @@ impl Receiving {
     /// As [`receive::recv_file`](crate::receive::recv_file). After [`ReceiveFault::TimedOut`] it can be gone on with.
     pub async fn recv<S: RecvSocket>(&mut self, socket: &S) -> Result<Received, ReceiveError> {
         let mut patience = None;
+        let mut yielded_at = self.received().bytes;
         loop {
             let next = match &mut self.at {
                 At::Over(received) => return Ok(received.clone()),
@@ -159,6 +161,11 @@ impl Receiving {
                     // When the time is up the next step finds out; see Patience::left.
                     if let Some(Err(error)) = within(left, socket.readable()).await {
                         return Err(self.failed(ReceiveFault::Socket(error), Vec::new()));
+                    }
+                    // A sender that keeps pace makes every wait a short one, and none of them lets others go first.
+                    if self.received().bytes - yielded_at >= WINDOW {
+                        yielded_at = self.received().bytes;
+                        tokio::task::yield_now().await;
                     }
                 }
                 Next::Failed(fault, unwritten) => return Err(self.failed(fault, unwritten)),
