@@ -148,3 +148,39 @@ impl std::error::Error for SendError {
         }
     }
 }
+
+/// For callers that only have an [`io::Error`] to give: the kernel's kind, where it was the kernel; `UnexpectedEof` for a file that was
+/// truncated, `TimedOut`, and `Other` for one that was changed, or what the caller stopped.
+///
+/// ```
+/// use sendrail_transfer::{Chain, FileRange, Options, blocking};
+/// use std::{fs::File, io, os::unix::net::UnixStream, sync::Arc};
+///
+/// fn answer(socket: &UnixStream, file: File, len: u64) -> io::Result<()> {
+///     let mut chain = Chain::new();
+///     chain.push_file(FileRange::new(Arc::new(file), 0, len));
+///     blocking::send(socket, chain, Options::default())?;
+///     Ok(())
+/// }
+///
+/// let (socket, _peer) = UnixStream::pair()?;
+/// let error = answer(&socket, tempfile::tempfile()?, 10).unwrap_err();
+/// assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+/// # Ok::<(), io::Error>(())
+/// ```
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> Self {
+        let kind = match &error {
+            SendError::PeerGone { error, .. }
+            | SendError::Wait { error }
+            | SendError::File { fault: FileFault::Read { error, .. }, .. } => error.kind(),
+            SendError::File { fault: FileFault::Truncated { .. }, .. } => {
+                io::ErrorKind::UnexpectedEof
+            }
+            SendError::TimedOut { .. } => io::ErrorKind::TimedOut,
+            SendError::File { fault: FileFault::Changed { .. }, .. }
+            | SendError::Stopped { .. } => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}

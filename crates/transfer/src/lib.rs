@@ -28,6 +28,20 @@
 //! # }
 //! ```
 //!
+//! # Where to start
+//!
+//! | you have | you call |
+//! |---|---|
+//! | a file, a socket, and a thread for it | [`blocking::send`] |
+//! | an event loop | [`Transfer::step`]; [`disk_pool`] for what is not in the page cache |
+//! | a tokio task | `asynchronous::send`, `asynchronous::recv_file` (feature `tokio`) |
+//! | something that comes in, and a file for it | [`receive::recv_file`] |
+//! | two files | [`copy::copy_file`] |
+//! | a file to be looked at | [`mapped_read::read_mapped`] |
+//!
+//! The README says what each costs, what it does to your process, which kernels have what, and what is not promised.
+//! Linux, 64 bits.
+//!
 //! # Rooms
 //!
 //! | room | what is decided or done there |
@@ -80,3 +94,8 @@ pub use receipt::Receipt;
 pub use residency::Residency;
 pub use segment::{FileRange, Segment};
 pub use transfer::{Disk, Prefetched, Step, Transfer};
+
+/// The README, whose examples are tests.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
