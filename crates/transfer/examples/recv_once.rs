@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let signalled = signalled.load(Ordering::Relaxed);
     match result {
         Ok(receipt) => println!("bytes={} {receipt} signalled={signalled}", receipt.bytes),
-        Err(ReceiveError { fault, receipt, unwritten }) => {
+        Err(ReceiveError { fault, receipt, unwritten, .. }) => {
             let unwritten = unwritten.len();
             println!("bytes={} {receipt} unwritten={unwritten} fault={fault}", receipt.bytes);
         }

@@ -5,6 +5,7 @@ use std::{fmt, io};
 
 /// What went wrong on the side of the file. Never the client's fault.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum FileFault {
     /// The file is shorter than the range that was promised. Nothing was padded.
     Truncated {
@@ -58,6 +59,7 @@ impl std::error::Error for FileFault {
 
 /// Why the blocking or the asynchronous front gave up, with the receipt up to there.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum SendError {
     /// The socket took no more: the peer has closed or reset the connection.
     PeerGone {

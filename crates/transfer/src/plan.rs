@@ -101,6 +101,7 @@ impl Default for Options {
 
 /// What a file lies on, as far as moving its bytes is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Medium {
     /// A local disk behind the page cache.
     Disk,
@@ -146,6 +147,7 @@ impl Size {
 
 /// How one range of a file is to be moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Plan {
     /// The method.
     pub method: Method,
@@ -157,6 +159,7 @@ pub struct Plan {
 
 /// Why a method was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reason {
     /// The page cache can go to the socket as it is: the cheapest path there is.
     ZeroCopy,

@@ -8,6 +8,7 @@ use std::{fmt, io};
 /// Every figure is counted at the place where it arises; nothing is derived from what should have
 /// happened. The test `receipts_match_strace` holds the system calls against an outside observer.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Receipt {
     /// Bytes that the socket took, heads and boundaries included.
     pub bytes: u64,
@@ -104,6 +105,7 @@ pub struct MethodSet(u8);
 /// The way that `direct` reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Way {
     /// `io_uring(7)`.
     Ring = 6,
@@ -170,6 +172,7 @@ pub struct Refusal {
 
 /// What can be refused: a method, for which another takes over; or what a method would rather use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Tried {
     /// The method itself.
     Method(Method),

@@ -14,6 +14,7 @@ pub struct Refused<M> {
 
 /// Why a method was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Why {
     /// The kernel, the file system or the socket said this errno.
     Errno(i32),

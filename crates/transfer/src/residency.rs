@@ -28,6 +28,7 @@ const CONFIRM: u64 = 512 << 10;
 
 /// How much of a range is in the page cache, and how we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Residency {
     /// Pages of the range that are in the page cache.
     pub resident: u64,
@@ -51,6 +52,7 @@ pub enum State {
 /// What a [`Residency`] rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Evidence {
     /// `cachestat(2)`: exact.
     Cachestat,

@@ -7,6 +7,7 @@ use std::{fs::File, sync::Arc};
 
 /// A piece of a message: bytes in memory, or a range of an open file.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Segment {
     /// Bytes in memory, such as a head or a boundary.
     Bytes(Bytes),

@@ -41,6 +41,7 @@ pub use tails::Acknowledged;
 
 /// What becomes of the page-cache pages that transfers bring in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DropBehind {
     /// They are given back behind the transfer, unless memory is free, or they are asked for often.
     #[default]

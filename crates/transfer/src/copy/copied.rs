@@ -5,6 +5,7 @@ use std::{fmt, io};
 
 /// A way from file to file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum CopyMethod {
     /// FICLONERANGE, `ioctl_ficlonerange(2)`: both files share the blocks until either is written to. Nothing is copied.
     Clone,
@@ -56,6 +57,7 @@ pub struct CopyOptions {
 
 /// What was copied, and what it cost. Every figure is counted where it arises.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Copied {
     /// Bytes of the range that the target has, from its first on, without a gap; holes included.
     pub bytes: u64,
@@ -134,6 +136,7 @@ impl fmt::Display for CopyFault {
 /// Copying ended early. `receipt.bytes` of the range are in the target, and the rest of it is as it was, or as the file system
 /// left it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct CopyError {
     /// What happened.
     pub fault: CopyFault,

@@ -90,6 +90,7 @@ impl DiskPool {
 
 /// What a pool is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counts {
     /// Threads there are, busy or not.
     pub threads: usize,

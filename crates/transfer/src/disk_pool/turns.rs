@@ -56,6 +56,7 @@ impl Limits {
 /// How far a job has come. Of two that are equal, some time apart, the second says that the disk has
 /// not answered in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stand {
     /// It waits for its turn on a device that has answered so many jobs while anybody used it.
     Waits {

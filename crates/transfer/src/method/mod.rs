@@ -41,6 +41,7 @@ use std::{
 /// A method of moving file bytes to a socket, named as in the man pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Method {
     /// read+write through a buffer in user memory.
     Copy,

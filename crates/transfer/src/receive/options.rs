@@ -11,6 +11,7 @@ pub const DIRECT_FROM: u64 = 1 << 20;
 
 /// A way from a stream to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ReceiveMethod {
     /// `splice(2)`: from the socket into a pipe of 1 MiB, and from there into the page cache of the file. No byte is copied to
     /// user memory and back. What comes out of a pipe needs no other.

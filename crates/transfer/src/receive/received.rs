@@ -6,6 +6,7 @@ use std::{fmt, io};
 
 /// What was received, and what it cost. Every figure is counted where it arises.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Received {
     /// Bytes that are in the file: from the offset that was asked for on, without a gap.
     pub bytes: u64,
@@ -84,6 +85,7 @@ impl fmt::Display for ReceiveFault {
 /// there, but for [`unwritten`](Self::unwritten): so whoever writes that behind them, when there is room again, can go on
 /// with the same socket, and nothing is lost nor there twice.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ReceiveError {
     /// What happened.
     pub fault: ReceiveFault,

@@ -37,6 +37,7 @@ async fn arrives<R: RecvSocket>(
         ReceiveMethod::Buffered => 2 * LEN..=2 * LEN,
         // A head and a tail of less than a page are copied twice, however little comes at a time.
         ReceiveMethod::Direct => LEN..=LEN + 2 * PAGE,
+        _ => panic!("nobody has said how often {method} copies"),
     };
     assert!(copied.contains(&receipt.copied), "{context:?}");
     let got = contents(&file);

@@ -95,5 +95,6 @@ fn name(way: Way) -> &'static str {
     match way {
         Way::Ring => "direct",
         Way::Pread => "direct(pread)",
+        _ => panic!("an unknown way: {way:?}"),
     }
 }

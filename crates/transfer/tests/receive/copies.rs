@@ -127,7 +127,7 @@ fn within_one_file_ranges_may_not_overlap() {
                 assert_same(&contents(&file), &expected, &method);
                 continue;
             }
-            let CopyError { fault, receipt } = error.unwrap_err();
+            let CopyError { fault, receipt, .. } = error.unwrap_err();
             assert!(matches!(fault, CopyFault::Overlap), "{method} {to}: {fault}");
             assert_eq!(receipt.bytes, 0);
         }

@@ -18,6 +18,7 @@ fn counted(receipt: &Received, method: ReceiveMethod, context: &dyn std::fmt::De
         ReceiveMethod::Buffered => 2 * LEN..=2 * LEN,
         // A head and a tail of less than a page are copied twice.
         ReceiveMethod::Direct => LEN..=LEN + 2 * PAGE,
+        _ => panic!("nobody has said how often {method} copies"),
     };
     assert!(copied.contains(&receipt.copied), "{context:?} {receipt}");
 }
