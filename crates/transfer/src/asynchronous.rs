@@ -119,6 +119,25 @@ pub async fn send<S: Socket>(
 ///
 /// If it is dropped the message is cut short where it stands, and the connection is good for nothing
 /// else; what a thread of the disk pool is busy with then still goes out.
+///
+/// ```
+/// use sendrail_transfer::{Chain, Options, asynchronous::Sending};
+/// use std::future::poll_fn;
+/// use tokio::net::UnixStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (socket, _peer) = UnixStream::pair()?;
+/// let mut chain = Chain::new();
+/// chain.push_bytes("a message");
+/// let mut sending = Sending::new(chain, Options::default());
+/// while sending.left() > 0 {
+///     let gone = poll_fn(|context| sending.poll_send(context, &socket)).await?;
+///     assert_eq!(gone, 9); // all at once, so little is it
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Sending {
     at: At,
     /// What has been told of so far: bytes that are left.

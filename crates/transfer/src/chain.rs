@@ -9,11 +9,22 @@ use std::{collections::VecDeque, io::IoSlice};
 
 /// The segments of one message, in the order of the wire.
 ///
+/// Cloning it clones the handles (`Bytes`, `Arc<File>`), no byte of what is to be sent.
+///
 /// ```
-/// use sendrail_transfer::Chain;
+/// use sendrail_transfer::{Chain, FileRange, Segment};
+/// use std::{fs::File, sync::Arc};
+///
+/// let file = Arc::new(File::open("Cargo.toml")?);
 /// let mut chain = Chain::new();
 /// chain.push_bytes("--boundary\r\n\r\n");
-/// assert_eq!(chain.remaining(), 14);
+/// chain.push_file(FileRange::new(Arc::clone(&file), 0, 100));
+/// chain.push_bytes(""); // dropped: it is empty
+/// chain.push(Segment::File(FileRange::new(file, 200, 50)));
+/// assert_eq!(chain.remaining(), 164);
+/// assert_eq!(chain.segments().count(), 3);
+/// assert!(!chain.is_empty());
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Chain {

@@ -4,6 +4,17 @@ use crate::{receipt::Receipt, transfer::Transfer};
 use std::{fmt, io};
 
 /// What went wrong on the side of the file. Never the client's fault.
+///
+/// More kinds may come: a `match` needs an arm for the rest.
+///
+/// ```
+/// use sendrail_transfer::FileFault;
+/// let fault = FileFault::Truncated { offset: 500, promised_end: 1000 };
+/// assert_eq!(
+///     fault.to_string(),
+///     "the file ends at byte 500, before the promised byte 1000: it was truncated while being sent"
+/// );
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FileFault {
@@ -58,24 +69,48 @@ impl std::error::Error for FileFault {
 }
 
 /// Why the blocking or the asynchronous front gave up, with the receipt up to there.
+///
+/// After any of them the message is cut short where the receipt says, and nothing may follow it on that connection. More kinds
+/// may come: a `match` needs an arm for the rest.
+///
+/// ```
+/// use sendrail_transfer::{Chain, FileRange, Options, SendError, blocking};
+/// use std::{os::unix::net::UnixStream, sync::Arc};
+///
+/// let (socket, _peer) = UnixStream::pair()?;
+/// let mut chain = Chain::new();
+/// chain.push_bytes("head");
+/// chain.push_file(FileRange::new(Arc::new(tempfile::tempfile()?), 0, 10)); // but it is empty
+/// match blocking::send(&socket, chain, Options::default()) {
+///     Ok(receipt) => println!("{receipt}"),
+///     Err(SendError::PeerGone { error, receipt }) => println!("{error} after {}", receipt.bytes),
+///     Err(SendError::File { fault, receipt }) => {
+///         assert_eq!(receipt.bytes, 4);
+///         eprintln!("our side: {fault}");
+///     }
+///     Err(error) => println!("{error}"),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendError {
     /// The socket took no more: the peer has closed or reset the connection.
     PeerGone {
-        /// What the kernel said of the socket.
+        /// What the kernel said of the socket: EPIPE, ECONNRESET, ETIMEDOUT (TCP's own: no acknowledgement came), EHOSTUNREACH;
+        /// ENOTCONN and EBADF if it is no connected stream.
         error: io::Error,
         /// What had been done by then.
         receipt: Box<Receipt>,
     },
-    /// The file could not be read, or is shorter than promised.
+    /// The file could not be read, is shorter than promised, or has been changed where it must not be. Never the peer's doing.
     File {
         /// What happened to the file.
         fault: FileFault,
         /// What had been done by then.
         receipt: Box<Receipt>,
     },
-    /// The socket took nothing for as long as the caller allowed.
+    /// The socket took nothing for as long as [`Options::send_timeout`](crate::Options::send_timeout) allows.
     TimedOut {
         /// What had been done by then.
         receipt: Box<Receipt>,
@@ -85,7 +120,8 @@ pub enum SendError {
         /// What had been done by then.
         receipt: Box<Receipt>,
     },
-    /// Waiting for the socket or the disk failed in itself.
+    /// Waiting for the socket or the disk failed in itself: `poll(2)`, setting a time limit, or a disk pool that takes no more.
+    /// The only one without a receipt.
     Wait {
         /// What the kernel or the runtime said.
         error: io::Error,

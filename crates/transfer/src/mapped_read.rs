@@ -9,7 +9,7 @@ use std::{fmt, io, os::fd::AsFd};
 /// comes before it on its first page.
 pub const LONGEST: usize = sendrail_sys::window::LONGEST;
 
-/// A range of a file, mapped (`mmap(2)`).
+/// A range of a file, mapped (`mmap(2)`), by [`read_mapped`]. Unmapped when it is dropped.
 pub struct MappedRead {
     window: Window,
     range: FileRange,

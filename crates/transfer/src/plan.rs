@@ -3,9 +3,13 @@
 //! The figures behind each line were measured on Linux 6.18 over loopback; `docs/decisions/0003`
 //! has them.
 
-use crate::{bulk::DropBehind, method::Method, receipt::Refusals};
+mod options;
+
+pub use options::Options;
+
+use crate::{method::Method, receipt::Refusals};
 use sendrail_sys::statfs::FileSystem;
-use std::{fmt, time::Duration};
+use std::fmt;
 
 /// The most that one step moves for one client, in bytes. Below 1 MiB the cost per GiB rises
 /// (64 KiB windows cost 1.5 times 2 MiB ones); above 2 MiB nothing is gained and other clients
@@ -52,54 +56,17 @@ pub const LAG: u64 = 16 << 20;
 /// What is left of the lag when there are many bulk transfers, or little memory, in bytes: the least that may be asked for.
 pub const LEAST_LAG: u64 = 2 << 20;
 
-/// What a caller may ask of a transfer.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Use this method, whatever the plan would say. `None` lets the plan choose.
-    pub method: Option<Method>,
-    /// The most that one step moves, in bytes.
-    pub window: u64,
-    /// How long the blocking and the asynchronous front wait for a socket that takes nothing; each
-    /// byte that it takes starts the time anew. `None` waits for ever.
-    pub send_timeout: Option<Duration>,
-    /// What becomes of the pages that the transfer brings into the page cache.
-    pub drop_behind: DropBehind,
-    /// The most that stays behind a bulk transfer before it is given back, in bytes, beyond what the peer has not
-    /// acknowledged. Where many transfers share little memory it is less, down to [`LEAST_LAG`]; a smaller value is taken
-    /// for that.
-    pub drop_behind_lag: u64,
-    /// Files of this many bytes or more go by `direct`, resident or not, and ranges of them too, as nginx's `directio` has
-    /// it: it is the length of the *file* that decides (see [`FileRange::of_file`](crate::FileRange::of_file)). A method
-    /// that is named goes first.
-    pub direct_above: Option<u64>,
-    /// Reads of [`RING_BUFFER`] bytes that each ring of the `direct` method keeps going at the most, from 1 to
-    /// [`MOST_RING_DEPTH`]; a value beyond is taken for the nearest. All rings of the process together have
-    /// [`SHARED_BUFFERS`], so that there are fewer of deep ones.
-    pub ring_depth: usize,
-}
-
-impl Options {
-    /// The depth of a ring for this transfer, in reads.
-    pub(crate) fn depth(&self) -> usize {
-        self.ring_depth.clamp(1, MOST_RING_DEPTH)
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            method: None,
-            window: WINDOW,
-            send_timeout: None,
-            drop_behind: DropBehind::Auto,
-            drop_behind_lag: LAG,
-            direct_above: None,
-            ring_depth: RING_DEPTH,
-        }
-    }
-}
-
 /// What a file lies on, as far as moving its bytes is concerned.
+///
+/// ```
+/// use sendrail_transfer::Medium;
+/// use std::{fs::File, os::fd::AsFd};
+///
+/// let file = File::open("Cargo.toml")?;
+/// let medium = Medium::from(sendrail_sys::statfs::file_system(file.as_fd())?);
+/// assert_ne!(medium, Medium::Remote); // or this is NFS
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Medium {
@@ -146,6 +113,16 @@ impl Size {
 }
 
 /// How one range of a file is to be moved.
+///
+/// ```
+/// use sendrail_transfer::{Medium, Options, plan::{Size, plan}};
+/// let planned = plan(Medium::Disk, Size::whole(100_000), &Options::default(), &Default::default());
+/// assert_eq!(planned.window, 2 << 20);
+/// assert_eq!(
+///     planned.reason.to_string(),
+///     "pages go from the page cache to the socket without a CPU copy"
+/// );
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Plan {
@@ -202,6 +179,13 @@ impl fmt::Display for Reason {
 
 /// Whether a file of `len` bytes goes by `direct` because it is large. What lies in memory has no disk that could be read
 /// past the page cache.
+///
+/// ```
+/// use sendrail_transfer::{Medium, Options, plan::is_large};
+/// let options = Options { direct_above: Some(4 << 20), ..Options::default() };
+/// assert!(is_large(Medium::Disk, 4 << 20, &options));
+/// assert!(!is_large(Medium::Memory, 4 << 20, &options));
+/// ```
 pub fn is_large(medium: Medium, len: u64, options: &Options) -> bool {
     options.method.is_none()
         && medium != Medium::Memory
@@ -259,12 +243,22 @@ pub fn for_one_version(options: &Options) -> Plan {
 
 /// The plan for a range that is not in the page cache, while so much of the memory is held by transfers that clients have
 /// yet to take that more would throw out what is hot: the bytes are copied, and nothing stays behind.
+///
+/// ```
+/// use sendrail_transfer::{Method, Options, plan};
+/// assert_eq!(plan::for_want_of_memory(&Options::default()).method, Method::Direct);
+/// ```
 pub fn for_want_of_memory(options: &Options) -> Plan {
     let window = options.window.clamp(1, Method::Direct.widest_call());
     Plan { method: Method::Direct, window, reason: Reason::WantOfMemory }
 }
 
 /// The plan for a little that is not in the page cache, and would be given back if it came there.
+///
+/// ```
+/// use sendrail_transfer::{Method, Options, plan};
+/// assert_eq!(plan::for_a_little(&Options::default()).method, Method::Uncached);
+/// ```
 pub fn for_a_little(options: &Options) -> Plan {
     let window = options.window.clamp(1, Method::Uncached.widest_call());
     Plan { method: Method::Uncached, window, reason: Reason::Little }
@@ -284,6 +278,13 @@ pub enum Glue {
 
 /// Chooses the glue for a message by its shape: how many bytes, whether a file is in it, and
 /// whether anything comes after a file.
+///
+/// ```
+/// use sendrail_transfer::plan::{Glue, glue};
+/// assert_eq!(glue(300, false, false), Glue::None); // all in memory
+/// assert_eq!(glue(100_000, true, false), Glue::More); // a head and a small file
+/// assert_eq!(glue(100_000, true, true), Glue::Cork); // something comes behind the file
+/// ```
 pub fn glue(bytes: u64, has_file: bool, continues_after_file: bool) -> Glue {
     match (has_file, continues_after_file) {
         (false, _) => Glue::None,

@@ -7,6 +7,26 @@ use std::{fmt, io};
 ///
 /// Every figure is counted at the place where it arises; nothing is derived from what should have
 /// happened. The test `receipts_match_strace` holds the system calls against an outside observer.
+///
+/// Figures will be added.
+///
+/// ```
+/// use sendrail_transfer::{Chain, FileRange, Method, Options, blocking};
+/// use std::{fs::File, os::unix::net::UnixStream, sync::Arc};
+///
+/// let (socket, _peer) = UnixStream::pair()?;
+/// let mut chain = Chain::new();
+/// chain.push_bytes("a head, ");
+/// chain.push_file(FileRange::new(Arc::new(File::open("Cargo.toml")?), 0, 100));
+/// let options = Options { method: Some(Method::Sendfile), ..Options::default() };
+/// let receipt = blocking::send(&socket, chain, options)?;
+///
+/// assert_eq!((receipt.bytes, receipt.file_bytes, receipt.copied), (108, 100, 8));
+/// assert!(receipt.methods.contains(Method::Sendfile));
+/// assert_eq!(receipt.refusals.iter().count(), 0);
+/// assert!(receipt.system_calls >= 2); // the head, the file, and looks at what lies where
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Receipt {
@@ -99,6 +119,13 @@ impl fmt::Display for Receipt {
 }
 
 /// The methods that moved at least one byte.
+///
+/// ```
+/// use sendrail_transfer::{Method, receipt::{MethodSet, Way}};
+/// let none = MethodSet::default();
+/// assert!(none.is_empty() && !none.contains(Method::Copy) && !none.went(Way::Ring));
+/// assert_eq!(none.to_string(), "memory");
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MethodSet(u8);
 
@@ -162,6 +189,12 @@ impl fmt::Display for MethodSet {
 }
 
 /// What the kernel, the file system or the socket refused, and what it said.
+///
+/// ```
+/// use sendrail_transfer::{Method, receipt::Refusal};
+/// assert_eq!(Refusal::of(Method::Sendfile, 22).to_string(), "refused=sendfile:EINVAL");
+/// assert_eq!(Refusal::of_ring(1).to_string(), "refused=io_uring:EPERM");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     /// What was tried.

@@ -4,6 +4,12 @@ use crate::receipt::ErrnoName;
 use std::{fmt, io};
 
 /// A method that was refused, so that the next best took over.
+///
+/// ```
+/// use sendrail_transfer::receive::{ReceiveMethod, Refused, Why};
+/// let refused = Refused { method: ReceiveMethod::Splice, why: Why::Errno(22) };
+/// assert_eq!(refused.to_string(), "refused=splice:EINVAL");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused<M> {
     /// What was tried.

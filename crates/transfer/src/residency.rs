@@ -68,6 +68,12 @@ pub enum Evidence {
 }
 
 /// All that the looks of one transfer rested on.
+///
+/// ```
+/// use sendrail_transfer::residency::{Evidence, EvidenceSet};
+/// let none = EvidenceSet::default();
+/// assert!(none.is_empty() && !none.contains(Evidence::Cachestat));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EvidenceSet(u8);
 
@@ -142,6 +148,19 @@ impl Residency {
     ///
     /// None: a probe that is refused makes way for the next, and the last one is
     /// [`Evidence::None`].
+    ///
+    /// ```
+    /// use sendrail_transfer::{Medium, Residency, residency::State};
+    /// use std::io::Write;
+    ///
+    /// let mut file = tempfile::tempfile()?;
+    /// file.write_all(&[7; 100_000])?;
+    /// let seen = Residency::look(&file, Medium::Disk, 0, 100_000);
+    /// println!("{seen}"); // 25 of 25 pages resident (100.0 %), by cachestat
+    /// assert_eq!((seen.pages, seen.state()), (25, State::Resident));
+    /// assert!(seen.is_hot() && seen.cold_bytes() == 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn look(file: impl AsFd, medium: Medium, offset: u64, len: u64) -> Self {
         Self::look_counted(file.as_fd(), medium, offset, len, &mut Receipt::default())
     }

@@ -6,6 +6,13 @@ use sendrail_sys::stat::Timestamp;
 use std::{fs::File, sync::Arc};
 
 /// A piece of a message: bytes in memory, or a range of an open file.
+///
+/// ```
+/// use sendrail_transfer::Segment;
+/// let head = Segment::Bytes("HTTP/1.1 200 OK\r\n".into());
+/// assert_eq!(head.len(), 17);
+/// assert!(!head.is_empty());
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Segment {
@@ -34,6 +41,18 @@ impl Segment {
 ///
 /// The file is shared, never seeked: every method names its offset, so any number of transfers can
 /// read one descriptor at once.
+///
+/// ```
+/// use sendrail_transfer::{FileRange, Medium};
+/// use std::{fs::File, sync::Arc};
+///
+/// let file = Arc::new(File::open("Cargo.toml")?);
+/// let len = file.metadata()?.len();
+/// // What is known already need not be asked of the kernel.
+/// let range = FileRange::new(file, 10, 20).on(Medium::Disk).of_file(len);
+/// assert_eq!((range.offset(), range.len(), range.file_len()), (10, 20, len));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct FileRange {
     pub(crate) file: Arc<File>,
@@ -64,7 +83,8 @@ impl FileRange {
         }
     }
 
-    /// Says what the file lies on, which saves the engine a `statfs(2)` per transfer.
+    /// Says what the file lies on, which saves the engine an `fstatfs(2)` per range. What is said must be true: the pages of
+    /// a [`Remote`](Medium::Remote) file, sent as if it lay on a disk, may change while they wait in the socket.
     #[must_use]
     pub fn on(mut self, medium: Medium) -> Self {
         self.medium = Some(medium);
@@ -120,19 +140,20 @@ impl FileRange {
 
     /// Says that the range has just been found in the page cache, so that the engine need not look
     /// again until it has to wait for the socket. For a caller that sends the same range thousands of
-    /// times a second.
+    /// times a second. If it is wrong, nothing worse happens than that an event loop waits for a disk.
     #[must_use]
     pub fn known_resident(mut self, resident: bool) -> Self {
         self.resident = resident;
         self
     }
 
-    /// How long the file is, or at the least must be: as long as was said, or as the range reaches.
+    /// How long the file is in bytes, or at the least must be: as long as was said by [`of_file`](Self::of_file), or as the range
+    /// reaches.
     pub fn file_len(&self) -> u64 {
         self.file_len.unwrap_or(self.offset + self.len)
     }
 
-    /// The first byte that is still to be sent.
+    /// Where in the file the first byte is that is still to be sent.
     pub fn offset(&self) -> u64 {
         self.offset
     }

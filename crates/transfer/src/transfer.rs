@@ -4,6 +4,7 @@ mod begin;
 mod cold;
 mod gather;
 mod prefetch;
+mod step;
 
 use crate::{
     bulk::{self, Acknowledged, Reader},
@@ -30,6 +31,7 @@ use std::{
     sync::Arc,
     time::Instant,
 };
+pub use step::{Disk, Step};
 
 /// How many pieces of memory go into one `sendmsg(2)`.
 const GATHER: usize = 32;
@@ -38,36 +40,6 @@ const GATHER: usize = 32;
 /// client takes at a time. For a fast one a thread goes on, so that who asks for something small does
 /// not find the loop busy with one window of each download after the other.
 const IN_PASSING: u64 = 64 << 10;
-
-/// Whether a step may sleep until the disk has answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disk {
-    /// It may: the thread has nothing else to do.
-    MayWait,
-    /// It may not: other clients wait for this thread. A window that is not in the page cache ends
-    /// the step with [`Step::WaitDisk`].
-    MustNotWait,
-}
-
-/// What a step came to.
-#[derive(Debug)]
-#[must_use]
-pub enum Step {
-    /// Everything has been handed to the socket.
-    Done,
-    /// A window has been moved and the socket may take more: let others go first, then go on.
-    Yield,
-    /// The socket is full: go on when it is writable.
-    WaitSocket,
-    /// The next window is not in the page cache: go on in a thread that may wait, with
-    /// [`Disk::MayWait`].
-    WaitDisk,
-    /// The connection is over. What was not sent cannot be sent.
-    PeerGone(io::Error),
-    /// The file could not be read, or is shorter than promised. The message cannot be finished:
-    /// the connection must be closed, for nothing may follow a message that was cut short.
-    Failed(FileFault),
-}
 
 /// One message on its way to one socket.
 ///
@@ -81,6 +53,30 @@ pub enum Step {
 /// `splice` a pipe of 1 MiB in the kernel (large files share 64 of them), `mapped` 256 MiB of address space,
 /// `direct` and `uncached` 64 KiB, a buffer of the thread's of 512 KiB, and rings with 64 MiB of buffers that all `direct` transfers share. Several small ranges in a
 /// row are gathered in a buffer of 80 KiB that belongs to the thread, and leave by one call.
+///
+/// ```
+/// use sendrail_transfer::{Chain, Disk, FileRange, Options, Step, Transfer};
+/// use std::{fs::File, os::{fd::AsFd, unix::net::UnixStream}, sync::Arc};
+///
+/// let (socket, _peer) = UnixStream::pair()?;
+/// socket.set_nonblocking(true)?;
+/// let mut chain = Chain::new();
+/// chain.push_file(FileRange::new(Arc::new(File::open("Cargo.toml")?), 0, 100));
+/// let mut transfer = Transfer::new(chain, Options::default());
+/// loop {
+///     match transfer.step(&socket, Disk::MustNotWait) {
+///         Step::Done => break,
+///         Step::Yield => {}
+///         Step::WaitSocket => drop(sendrail_sys::wait_writable(socket.as_fd(), None)?),
+///         // disk_pool::Windows, or as here this thread, if it may.
+///         Step::WaitDisk => drop(transfer.step(&socket, Disk::MayWait)),
+///         Step::PeerGone(error) => return Err(error.into()),
+///         Step::Failed(fault) => return Err(fault.into()),
+///     }
+/// }
+/// assert_eq!((transfer.remaining(), transfer.receipt().bytes), (0, 100));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Transfer {
     chain: Chain,
@@ -128,7 +124,11 @@ impl Transfer {
         }
     }
 
-    /// Moves at most one window towards the socket, without waiting for it.
+    /// Moves at most one window ([`Options::window`]) towards the socket, without waiting for it.
+    ///
+    /// After [`Step::Done`] another call says the same; after [`Step::PeerGone`] or [`Step::Failed`] it must not be called. The socket
+    /// is given each time, because a transfer does not own it: it must be the same one, in non-blocking mode, and in between
+    /// nobody else may write to it.
     pub fn step(&mut self, socket: impl AsFd, disk: Disk) -> Step {
         let socket = socket.as_fd();
         let mut budget = self.options.window.max(1);

@@ -124,7 +124,8 @@ enum At {
 }
 
 impl Receiving {
-    /// Nothing is received before [`recv`](Self::recv) is polled.
+    /// A reception into `file`, where `range` says. Makes no system call: nothing is received, nor looked at, before
+    /// [`recv`](Self::recv) is polled.
     pub fn new(file: Arc<File>, range: RangeInto, options: &ReceiveOptions) -> Self {
         let reception = Box::new(Reception::new(file, range, options));
         Self { at: At::Here(reception), timeout: options.timeout, whose: None }

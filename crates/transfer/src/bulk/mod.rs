@@ -40,6 +40,15 @@ pub(crate) use reader::{Reader, little_is_refused};
 pub use tails::Acknowledged;
 
 /// What becomes of the page-cache pages that transfers bring in.
+///
+/// Only what transfers of this process brought in is ever given back; what was there before stays.
+///
+/// ```
+/// use sendrail_transfer::{DropBehind, Options};
+/// let backup = Options { drop_behind: DropBehind::On, ..Options::default() };
+/// assert_eq!(Options::default().drop_behind, DropBehind::Auto);
+/// # let _ = backup;
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DropBehind {

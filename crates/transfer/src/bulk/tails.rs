@@ -36,6 +36,29 @@ const IDLE: Duration = Duration::from_secs(10);
 ///
 /// What is asked is asked again and again, from another thread, and must not keep the connection
 /// open: hold the socket weakly.
+///
+/// ```
+/// use sendrail_transfer::{Acknowledged, Chain, Options, Transfer};
+/// use std::{net::{TcpListener, TcpStream}, os::fd::AsFd, sync::{Arc, Weak}};
+///
+/// struct Connection(Weak<TcpStream>);
+///
+/// impl Acknowledged for Connection {
+///     fn acknowledged(&self) -> Option<(u64, u64)> {
+///         let socket = self.0.upgrade()?;
+///         let acknowledged = sendrail_sys::sockopt::acknowledged_bytes(socket.as_fd()).ok()?;
+///         let unsent = sendrail_sys::sockopt::unsent_bytes(socket.as_fd()).ok()?;
+///         Some((acknowledged, unsent))
+///     }
+/// }
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let socket = Arc::new(TcpStream::connect(listener.local_addr()?)?);
+/// let mut transfer = Transfer::new(Chain::new(), Options::default());
+/// transfer.acknowledged_by(Arc::new(Connection(Arc::downgrade(&socket))));
+/// assert!(transfer.knows_connection());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Acknowledged: Send + Sync {
     /// Bytes that the peer has acknowledged since the connection began, and bytes that it has not:
     /// `TCP_INFO` and `SIOCOUTQ` (`tcp(7)`). `None` when the connection is gone, or cannot be asked.

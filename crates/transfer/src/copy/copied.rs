@@ -4,6 +4,8 @@ use crate::refused::{Refused, write_methods};
 use std::{fmt, io};
 
 /// A way from file to file.
+///
+/// More may come: a `match` needs an arm for the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CopyMethod {
@@ -49,6 +51,20 @@ impl fmt::Display for CopyMethod {
 }
 
 /// What a caller may ask for.
+///
+/// Options will be added: name those that you set, and take the others by `..CopyOptions::default()`.
+///
+/// ```
+/// use sendrail_transfer::{FileRange, copy::{CopyMethod, CopyOptions, copy_file}};
+/// use std::{fs::File, sync::Arc};
+///
+/// let source = FileRange::new(Arc::new(File::open("Cargo.toml")?), 0, 100);
+/// let options = CopyOptions { method: Some(CopyMethod::Buffered), ..CopyOptions::default() };
+/// let receipt = copy_file(&source, &tempfile::tempfile()?, 0, &options)?;
+/// assert_eq!((receipt.bytes, receipt.copied, receipt.holes), (100, 200, 0));
+/// assert_eq!(receipt.methods, [CopyMethod::Buffered]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct CopyOptions {
     /// Use this method first. `None`: the cheapest one that is not refused.
@@ -135,6 +151,18 @@ impl fmt::Display for CopyFault {
 
 /// Copying ended early. `receipt.bytes` of the range are in the target, and the rest of it is as it was, or as the file system
 /// left it.
+///
+/// ```
+/// use sendrail_transfer::{FileRange, copy::{CopyFault, CopyOptions, copy_file}};
+/// use std::{fs::File, sync::Arc};
+///
+/// let source = FileRange::new(Arc::new(File::open("Cargo.toml")?), 0, 10);
+/// let read_only = File::open("Cargo.toml")?;
+/// let error = copy_file(&source, &read_only, 0, &CopyOptions::default()).unwrap_err();
+/// assert!(matches!(error.fault, CopyFault::Target { offset: 0, .. })); // EBADF
+/// assert_eq!(error.receipt.bytes, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CopyError {

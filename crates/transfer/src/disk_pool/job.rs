@@ -9,6 +9,8 @@ use std::{
 };
 
 /// Something to be done by a thread that may sleep on a disk.
+///
+/// [`once`](Self::once) and [`in_turns`](Self::in_turns) make one; [`Windows`](super::Windows) is what most of them do.
 pub struct Job {
     pub(super) whose: Whose,
     pub(super) work: Work,
@@ -29,6 +31,18 @@ impl Job {
     /// A job that is done in one turn. `done` is told what it came to, in the same thread.
     ///
     /// Neither is called if the job is taken back before its turn.
+    ///
+    /// ```
+    /// use sendrail_transfer::disk_pool::{DiskPool, Job, Limits, Whose};
+    /// use std::{fs, sync::mpsc::channel};
+    ///
+    /// let (tell, told) = channel();
+    /// let whose = Whose { device: 1, client: 1 };
+    /// let job = Job::once(whose, || fs::metadata("Cargo.toml"), move |facts| drop(tell.send(facts)));
+    /// let _place = DiskPool::new(Limits::default()).submit(job);
+    /// assert!(told.recv()???.len() > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn once<T: 'static>(
         whose: Whose,
         work: impl FnOnce() -> T + Send + 'static,
@@ -46,6 +60,31 @@ impl Job {
     /// [`Continue`](ControlFlow::Continue), it waits for another turn, behind all who wait already.
     ///
     /// `done` is told what it came to in the end. A job that panics has ended.
+    ///
+    /// ```
+    /// use sendrail_transfer::disk_pool::{DiskPool, Job, Limits, Turn, Whose};
+    /// use std::{fs::File, io::Read, ops::ControlFlow, sync::mpsc::channel};
+    ///
+    /// let mut file = File::open("Cargo.toml")?;
+    /// let (mut sum, mut piece) = (0, [0; 512]);
+    /// // A piece in each turn, and some more while nobody else waits for this disk.
+    /// let work = move |turn: &Turn<'_>| loop {
+    ///     match file.read(&mut piece) {
+    ///         Ok(0) => break ControlFlow::Break(Ok(sum)),
+    ///         Ok(count) => sum += count,
+    ///         Err(error) => break ControlFlow::Break(Err(error)),
+    ///     }
+    ///     if turn.others_wait() {
+    ///         break ControlFlow::Continue(());
+    ///     }
+    /// };
+    /// let (tell, told) = channel();
+    /// let whose = Whose { device: 1, client: 1 };
+    /// let job = Job::in_turns(whose, work, move |sum| drop(tell.send(sum)));
+    /// let _place = DiskPool::new(Limits::default()).submit(job);
+    /// assert!(told.recv()??? > 512);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn in_turns<T: 'static>(
         whose: Whose,
         mut work: impl FnMut(&Turn<'_>) -> ControlFlow<T> + Send + 'static,
@@ -89,6 +128,18 @@ impl Turn<'_> {
 }
 
 /// A job panicked, which is a bug. The thread lives on.
+///
+/// ```
+/// use sendrail_transfer::disk_pool::{DiskPool, Job, Limits, Whose};
+/// use std::sync::mpsc::channel;
+///
+/// let (tell, told) = channel();
+/// let whose = Whose { device: 1, client: 1 };
+/// let job = Job::once(whose, || panic!("oh"), move |outcome: Result<(), _>| drop(tell.send(outcome)));
+/// let _place = DiskPool::new(Limits::default()).submit(job);
+/// assert_eq!(told.recv()?.unwrap_err().to_string(), "a job of the disk pool panicked: oh");
+/// # Ok::<(), std::sync::mpsc::RecvError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panicked(String);
 

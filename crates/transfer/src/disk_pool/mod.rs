@@ -57,7 +57,8 @@ impl DiskPool {
         Self { shared: Arc::new(Shared::new(limits)) }
     }
 
-    /// The pool of all who have none of their own, within the usual limits.
+    /// The pool of all who have none of their own, within the usual limits; `asynchronous` uses it. It lives as long as the
+    /// process, and has no thread before there is something to do.
     pub fn of_the_process() -> &'static Self {
         static POOL: LazyLock<DiskPool> = LazyLock::new(|| DiskPool::new(Limits::default()));
         &POOL
@@ -81,7 +82,7 @@ impl DiskPool {
         Ok(Ticket { shared: Arc::clone(&self.shared), id, whose })
     }
 
-    /// What it is doing.
+    /// What it is doing at this moment.
     pub fn counts(&self) -> Counts {
         let (threads, waiting, begun) = self.shared.counts();
         Counts { threads, waiting, begun }
@@ -101,6 +102,22 @@ pub struct Counts {
 }
 
 /// A place in the queue. Dropping it takes the job back, unless that has begun.
+///
+/// ```
+/// use sendrail_transfer::disk_pool::{DiskPool, Job, Limits, Stand, Whose};
+/// use std::sync::mpsc::channel;
+///
+/// let pool = DiskPool::new(Limits { per_device: 1, ..Limits::default() });
+/// let whose = |client| Whose { device: 1, client };
+/// let (open, closed) = channel::<()>();
+/// // A disk that does not answer, and somebody behind it who has had enough.
+/// let first = pool.submit(Job::once(whose(1), move || closed.recv(), drop)).expect("there is room");
+/// let second = pool.submit(Job::once(whose(2), || (), drop)).expect("there is room");
+/// assert!(matches!(second.stand(), Stand::Waits { .. }));
+/// assert_eq!(pool.counts().waiting, 1);
+/// assert!(second.withdraw());
+/// drop(open);
+/// ```
 #[derive(Debug)]
 #[must_use = "a job whose ticket is dropped is not done"]
 pub struct Ticket {
@@ -115,7 +132,7 @@ impl Ticket {
         self.shared.stand(self.id, self.whose)
     }
 
-    /// Takes the job back. `false` if that is not possible any more.
+    /// Takes the job back: neither its work nor its `done` is called. `false` if it has begun, or is over.
     pub fn withdraw(self) -> bool {
         self.shared.withdraw(self.id, self.whose)
     }

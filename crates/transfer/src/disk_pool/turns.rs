@@ -7,6 +7,16 @@ use hashlink::{LinkedHashMap, LinkedHashSet};
 use std::collections::HashMap;
 
 /// Who wants to use which disk.
+///
+/// ```
+/// use sendrail_transfer::disk_pool::Whose;
+/// use std::{fs::File, os::unix::fs::MetadataExt};
+///
+/// let file = File::open("Cargo.toml")?;
+/// let whose = Whose { device: file.metadata()?.dev(), client: 17 }; // the number of a connection
+/// # assert_ne!(whose.device, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Whose {
     /// The device that may be slow: `st_dev` of the file (`stat(2)`).

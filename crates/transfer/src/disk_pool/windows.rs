@@ -21,6 +21,35 @@ const LONG: Duration = Duration::from_millis(50);
 const SOCKET: Duration = Duration::from_millis(2);
 
 /// A transfer that came to a window which is not in the page cache.
+///
+/// ```
+/// use sendrail_transfer::{
+///     Chain, FileRange, Options, Step, Transfer,
+///     disk_pool::{DiskPool, Job, Limits, Turn, Whose, Windows},
+/// };
+/// use std::{fs::File, ops::ControlFlow, os::unix::{fs::MetadataExt, net::UnixStream}, sync::{Arc, mpsc::channel}};
+///
+/// let (socket, _peer) = UnixStream::pair()?;
+/// socket.set_nonblocking(true)?;
+/// let file = File::open("Cargo.toml")?;
+/// let whose = Whose { device: file.metadata()?.dev(), client: 1 };
+/// let mut chain = Chain::new();
+/// chain.push_file(FileRange::new(Arc::new(file), 0, 100));
+/// let transfer = Transfer::new(chain, Options::default()); // its last step has said WaitDisk
+///
+/// let mut windows = Some(Windows::of(transfer));
+/// let work = move |turn: &Turn<'_>| {
+///     let inside = windows.as_mut().expect("it has ended when this is gone");
+///     inside.advance(&socket, turn).map_break(|step| (windows.take(), step))
+/// };
+/// let (tell, told) = channel(); // an event loop is woken as well, by an eventfd(2) for one
+/// let _place = DiskPool::new(Limits::default())
+///     .submit(Job::in_turns(whose, work, move |outcome| drop(tell.send(outcome))));
+/// let (windows, step) = told.recv()??;
+/// assert!(matches!(step, Step::Done));
+/// assert_eq!(windows.expect("it comes back").into_transfer().receipt().bytes, 100);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Windows {
     transfer: Transfer,

@@ -39,21 +39,37 @@ use std::{
 };
 
 /// A method of moving file bytes to a socket, named as in the man pages.
+///
+/// More may come: a `match` needs an arm for the rest.
+///
+/// ```
+/// use sendrail_transfer::Method;
+/// let method: Method = "splice".parse()?;
+/// assert_eq!((method, method.name()), (Method::Splice, "splice"));
+/// assert!("teleport".parse::<Method>().unwrap_err().to_string().ends_with(
+///     "there are copy uncached mapped direct sendfile splice"
+/// ));
+/// # Ok::<(), sendrail_transfer::method::UnknownMethod>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Method {
-    /// read+write through a buffer in user memory.
+    /// read+write through a buffer in user memory of 64 KiB: `pread(2)`, `send(2)`. Every kernel, file and socket has it; each byte
+    /// is copied twice.
     Copy,
-    /// read+write that leaves nothing in the page cache: `preadv2(2)` with RWF_DONTCACHE.
+    /// read+write that leaves nothing in the page cache: `preadv2(2)` with RWF_DONTCACHE. Linux 6.14, on file systems that have it
+    /// (ext4 and XFS do); else refused with EOPNOTSUPP, and `copy` takes over.
     Uncached,
-    /// mmap+write: one copy, from a mapping of the file to the socket.
+    /// mmap+write: one copy, from a mapping of the file to the socket (`mmap(2)`, `send(2)`). Truncated meanwhile, the file is
+    /// [`FileFault::Truncated`], not SIGBUS. Only when asked for.
     Mapped,
-    /// Past the page cache: `io_uring(7)` with O_DIRECT, and `send(2)`; one copy.
+    /// Past the page cache: O_DIRECT (`open(2)`) by `io_uring(7)`, Linux 5.6, or by `pread(2)` where there is no ring to be had; and
+    /// `send(2)`. One copy.
     Direct,
-    /// `sendfile(2)`: pages of the page cache go to the socket.
+    /// `sendfile(2)`: pages of the page cache go to the socket. Nothing is copied to user memory. Linux 2.6.
     Sendfile,
-    /// `splice(2)`: the same, through a pipe.
+    /// `splice(2)`: the same, through a pipe of 1 MiB. Linux 2.6.17.
     Splice,
 }
 

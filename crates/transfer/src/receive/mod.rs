@@ -57,7 +57,21 @@ use std::{
 };
 use task::{Stop, Task};
 
-/// Is told how many bytes have been moved by now, and says whether to go on.
+/// Is told how many bytes have been moved by now, and says whether to go on. Called in the thread that moves them, which waits for
+/// it.
+///
+/// ```
+/// use sendrail_transfer::receive::Progress;
+/// use std::ops::ControlFlow;
+///
+/// let mut seen = 0;
+/// let progress: &mut Progress<'_> = &mut |bytes| {
+///     seen = bytes;
+///     if bytes < 1 << 30 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+/// };
+/// assert!(progress(4096).is_continue());
+/// assert_eq!(seen, 4096);
+/// ```
 pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 
 /// Receives from `socket` into `file`, where `range` says, and waits until all has come: as many bytes as it says, or all

@@ -10,6 +10,8 @@ pub const LITTLE: u64 = 64 << 10;
 pub const DIRECT_FROM: u64 = 1 << 20;
 
 /// A way from a stream to a file.
+///
+/// More may come: a `match` needs an arm for the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReceiveMethod {
@@ -53,6 +55,12 @@ impl fmt::Display for ReceiveMethod {
 }
 
 /// Where in a file what is received comes to stand, in bytes.
+///
+/// ```
+/// use sendrail_transfer::receive::RangeInto;
+/// assert_eq!(RangeInto::new(100, 50), RangeInto { offset: 100, len: Some(50) });
+/// assert_eq!(RangeInto::until_end(100), RangeInto { offset: 100, len: None });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RangeInto {
     /// The place of the first byte.
@@ -74,6 +82,19 @@ impl RangeInto {
 }
 
 /// What a caller may ask for.
+///
+/// Options will be added: name those that you set, and take the others by `..ReceiveOptions::default()`.
+///
+/// ```
+/// use sendrail_transfer::receive::ReceiveOptions;
+/// use std::time::Duration;
+/// let backup = ReceiveOptions {
+///     leave_no_trace: true,
+///     timeout: Some(Duration::from_secs(30)),
+///     ..ReceiveOptions::default()
+/// };
+/// assert_eq!(backup.method, None);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct ReceiveOptions {
     /// Use this method. `None`: `direct` if no trace is to be left of 1 MiB or more, `buffered` for 64 KiB or less, and else

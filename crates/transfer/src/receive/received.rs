@@ -5,6 +5,22 @@ use crate::refused::{Refused, write_methods};
 use std::{fmt, io};
 
 /// What was received, and what it cost. Every figure is counted where it arises.
+///
+/// Figures will be added.
+///
+/// ```
+/// use sendrail_transfer::receive::{RangeInto, ReceiveMethod, ReceiveOptions, recv_file};
+/// use std::{io::Write, os::unix::net::UnixStream};
+///
+/// let (socket, mut sender) = UnixStream::pair()?;
+/// sender.write_all(&[7; 1000])?;
+/// let options = ReceiveOptions { method: Some(ReceiveMethod::Buffered), ..ReceiveOptions::default() };
+/// let receipt = recv_file(&socket, &tempfile::tempfile()?, RangeInto::new(0, 1000), &options)?;
+/// assert_eq!((receipt.bytes, receipt.copied), (1000, 2000));
+/// assert_eq!(receipt.methods, [ReceiveMethod::Buffered]);
+/// assert!(receipt.refusals.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {
@@ -84,6 +100,21 @@ impl fmt::Display for ReceiveFault {
 /// `receipt.bytes` are in the file (which says nothing of the disk: fsync(2) does). All that was taken off the socket is
 /// there, but for [`unwritten`](Self::unwritten): so whoever writes that behind them, when there is room again, can go on
 /// with the same socket, and nothing is lost nor there twice.
+///
+/// ```
+/// use sendrail_transfer::receive::{RangeInto, ReceiveFault, ReceiveOptions, recv_file};
+/// use std::{io::Write, os::unix::net::UnixStream};
+///
+/// let (socket, mut sender) = UnixStream::pair()?;
+/// sender.write_all(b"half")?;
+/// drop(sender);
+/// let (file, range) = (tempfile::tempfile()?, RangeInto::new(0, 8));
+/// let error = recv_file(&socket, &file, range, &ReceiveOptions::default()).unwrap_err();
+/// assert!(matches!(error.fault, ReceiveFault::TooShort { expected: 8, received: 4 }));
+/// assert_eq!((error.receipt.bytes, error.unwritten.len()), (4, 0)); // what came is in the file
+/// assert_eq!(error.to_string(), "after 4 bytes: the stream ended after 4 of 8 bytes");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ReceiveError {

@@ -16,6 +16,22 @@ impl Transfer {
     /// # Errors
     ///
     /// The rest, boxed because it is rare and large.
+    ///
+    /// ```
+    /// use sendrail_transfer::{Options, Transfer};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (socket, _peer) = UnixStream::pair()?;
+    /// socket.set_nonblocking(true)?;
+    /// match Transfer::send_whole(&socket, b"a small answer", &Options::default()) {
+    ///     Ok(receipt) => assert_eq!((receipt.bytes, receipt.system_calls), (14, 1)),
+    ///     Err(rest) => {
+    ///         let (transfer, step) = *rest; // wait for what `step` names, and go on
+    /// #       panic!("{step:?} {transfer:?}");
+    ///     }
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn send_whole(
         socket: impl AsFd,
         message: &[u8],
@@ -36,6 +52,22 @@ impl Transfer {
     /// Sends `head` ahead of the chain, straight from the caller's memory, and then as much as one
     /// [`step`](Self::step) may. Only what the socket does not take of the head is copied, or all of
     /// it if it leaves in one call with the small ranges behind it.
+    ///
+    /// ```
+    /// use sendrail_transfer::{Chain, Disk, FileRange, Options, Step, Transfer};
+    /// use std::{fs::File, os::unix::net::UnixStream, sync::Arc};
+    ///
+    /// let (socket, _peer) = UnixStream::pair()?;
+    /// socket.set_nonblocking(true)?;
+    /// let mut chain = Chain::new();
+    /// chain.push_file(FileRange::new(Arc::new(File::open("Cargo.toml")?), 0, 100));
+    /// let mut transfer = Transfer::new(chain, Options::default());
+    /// let head = format!("{} bytes follow\n", transfer.remaining()); // rendered into a buffer that is used again
+    /// let step = transfer.begin(&socket, head.as_bytes(), Disk::MayWait);
+    /// assert!(matches!(step, Step::Done));
+    /// assert_eq!(transfer.receipt().bytes, 117);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn begin(&mut self, socket: impl AsFd, head: &[u8], disk: Disk) -> Step {
         let socket = socket.as_fd();
         if self.may_gather() {

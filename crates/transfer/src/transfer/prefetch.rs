@@ -104,6 +104,23 @@ impl Transfer {
     /// # Errors
     ///
     /// It is given back if something else comes first.
+    ///
+    /// ```
+    /// use sendrail_transfer::{Chain, FileRange, Medium, Options, Prefetched, Transfer};
+    /// use std::{fs::File, sync::Arc};
+    ///
+    /// // In a thread that has just waited for the disk to find the name.
+    /// let range = FileRange::new(Arc::new(File::open("Cargo.toml")?), 0, 100).on(Medium::Disk);
+    /// let prefetched = Prefetched::of(&range, &Options::default()); // None: it is in the page cache
+    ///
+    /// let mut chain = Chain::new();
+    /// chain.push_file(range);
+    /// let mut transfer = Transfer::new(chain, Options::default());
+    /// if let Some(prefetched) = prefetched {
+    ///     transfer.take(prefetched).expect("it is what comes first");
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn take(&mut self, prefetched: Box<Prefetched>) -> Result<(), Box<Prefetched>> {
         let Some(Segment::File(front)) = self.chain.front() else { return Err(prefetched) };
         let range = &prefetched.range;

@@ -74,7 +74,15 @@ fn no_thread_is_made_to_send_what_is_in_the_page_cache() {
     for method in CACHED {
         let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         fs::write(file.path(), bytes_at(0, LEN)).unwrap();
-        let Some(watched) = watch("send", file.path(), method.name()) else { return };
+        // Somebody else on this machine may have dropped its page cache just then, but not each time.
+        let hot = (0..5).find_map(|_| {
+            let watched = watch("send", file.path(), method.name());
+            watched.map_or(Some(None), |watched| {
+                let hot = watched.said.contains(" cold=0 ");
+                hot.then_some(Some(watched))
+            })
+        });
+        let Some(watched) = hot.expect("it is written, and in the page cache") else { return };
         assert_same(&watched.got, &bytes_at(0, LEN), &watched.said);
         assert_eq!(watched.made(), 0, "{}{}", watched.said, watched.calls.join("\n"));
     }
