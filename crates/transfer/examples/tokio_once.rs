@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let file = Arc::new(File::open(path)?);
             let len = file.metadata()?.len();
             let mut chain = Chain::new();
-            chain.push_file(FileRange::new(file, 0, len));
+            chain.push_file(FileRange::new(Arc::clone(&file), 0, len)); // closed by who opened it
             let method = method.first().map(|name| name.parse()).transpose()?;
             let options = Options { method, ..Options::default() };
             let _ = parent_id();
@@ -42,12 +42,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let known = |name: &String| ReceiveMethod::ALL.into_iter().find(|m| m.name() == name);
             let method = method.first().map(|name| known(name).ok_or(USAGE)).transpose()?;
             let options = ReceiveOptions { method, ..ReceiveOptions::default() };
+            socket.readable().await?; // so that the first call finds something
             let _ = parent_id();
             let range = RangeInto::until_end(0);
             let received = asynchronous::recv_file(&socket, &file, range, &options).await;
             let _ = parent_id();
-            let receipt = received?;
-            println!("bytes={} {receipt}", receipt.bytes);
+            match received {
+                Ok(receipt) => println!("bytes={} {receipt}", receipt.bytes),
+                Err(error) => println!("bytes={} fault={error}", error.receipt.bytes),
+            }
         }
         _ => return Err(USAGE.into()),
     }

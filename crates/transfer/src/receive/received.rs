@@ -115,7 +115,6 @@ impl fmt::Display for ReceiveFault {
 /// assert_eq!(error.to_string(), "after 4 bytes: the stream ended after 4 of 8 bytes");
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct ReceiveError {
     /// What happened.
@@ -125,6 +124,18 @@ pub struct ReceiveError {
     /// Bytes that were taken off the socket and did not get into the file, at most 1 MiB: only if it was the file that
     /// failed. They belong at [`ReceiveFault::File::offset`].
     pub unwritten: Vec<u8>,
+}
+
+impl fmt::Debug for ReceiveError {
+    /// Says how much was not written; who unwraps it does not want a megabyte of numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fault, receipt, unwritten } = self;
+        f.debug_struct("ReceiveError")
+            .field("fault", fault)
+            .field("receipt", receipt)
+            .field("unwritten", &format_args!("{} bytes", unwritten.len()))
+            .finish()
+    }
 }
 
 impl fmt::Display for ReceiveError {
