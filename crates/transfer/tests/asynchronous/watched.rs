@@ -8,6 +8,7 @@ use std::{
     net::{Shutdown, TcpListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 /// Where cargo has put the example beside this test.
@@ -58,7 +59,10 @@ fn watch_with(injections: &[&str], direction: &str, path: &Path, method: &str) -
     if direction == "send" {
         peer.read_to_end(&mut got).unwrap();
     } else {
-        let _ = peer.write_all(&bytes_at(0, LEN)); // who fails resets
+        for piece in bytes_at(0, LEN).chunks(1 << 20) {
+            let _ = peer.write_all(piece); // who fails resets
+            std::thread::sleep(Duration::from_millis(15)); // so that it has to wait for the next
+        }
         let _ = peer.shutdown(Shutdown::Write);
     }
     let output = child.wait_with_output().unwrap();
@@ -171,6 +175,10 @@ fn receipts_match_strace() {
         let context = format!("{}{calls:#?}", watched.said);
         assert_eq!(watched.figure("calls"), calls.len() as u64, "{context}");
         assert_eq!(watched.figure("bytes"), LEN, "{context}");
+        assert!(
+            watched.figure("waits") > 0,
+            "else a part of the calls is not among them: {context}"
+        );
     }
 }
 
