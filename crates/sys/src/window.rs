@@ -24,7 +24,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -38,6 +38,10 @@ const PLACE: usize = 64 << 20;
 /// How many there may be: as many as can be had.
 const PLACES: [usize; 3] = [16_384, 1024, 64];
 
+/// Where the space is reserved, if there is room: below all that the kernel chooses addresses for (it begins at the top, or, with an
+/// unlimited stack, at a third of 128 TiB: mmap(2)), so that nothing comes to lie between the windows by chance.
+const LOW: usize = 16 << 40;
+
 /// The longest window, in bytes; one that does not begin on a page boundary has less.
 pub const LONGEST: usize = PLACE;
 
@@ -49,7 +53,12 @@ struct Space {
     free: Mutex<Vec<usize>>,
 }
 
-// SAFETY: the address is only calculated with; who has memory there is told by `free`, `file` and `damaged`.
+/// Of a place: whether there is a window, and whether it is whole. What the handler of SIGBUS goes by.
+const VACANT: u8 = 0;
+const WHOLE: u8 = 1;
+const DAMAGED: u8 = 2;
+
+// SAFETY: the address is only calculated with; who has memory there is told by `free`, `what` and `state`.
 unsafe impl Send for Space {}
 // SAFETY: as above.
 unsafe impl Sync for Space {}
@@ -58,7 +67,7 @@ unsafe impl Sync for Space {}
 struct Place {
     /// What is mapped there. Locked for the time of a clone: nobody else wants it but who has another slice of the same window.
     what: Mutex<Option<What>>,
-    damaged: AtomicBool,
+    state: AtomicU8,
 }
 
 struct What {
@@ -79,10 +88,10 @@ fn space() -> Option<&'static Space> {
 impl Space {
     fn reserve(count: usize) -> Option<Space> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        // SAFETY: with a null hint the kernel chooses an unused place, so no existing memory is affected.
+        // SAFETY: an address without MAP_FIXED is a wish: the kernel chooses an unused place, so no existing memory is affected.
         let base = unsafe {
-            let null = std::ptr::null_mut();
-            rustix::mm::mmap_anonymous(null, count * PLACE, ProtFlags::empty(), flags).ok()?
+            let low = std::ptr::without_provenance_mut(LOW);
+            rustix::mm::mmap_anonymous(low, count * PLACE, ProtFlags::empty(), flags).ok()?
         };
         bus::guard();
         let places = (0..count).map(|_| Place::default()).collect();
@@ -103,6 +112,34 @@ impl Space {
         let at = address.checked_sub(self.base.as_ptr() as usize)?;
         let place = at / PLACE;
         (place < self.places.len()).then_some((place, at % PLACE))
+    }
+
+    /// Maps a part of a file at a place that nobody has; gives the place back if that fails.
+    fn put(&self, place: usize, file: &File, start: u64, mapped: usize) -> rustix::io::Result<()> {
+        let flags = MapFlags::SHARED | MapFlags::FIXED;
+        let at = self.start(place);
+        // SAFETY: the place is reserved, belongs to nobody (it was in `free`), and `mapped` bytes fit into it.
+        let outcome =
+            unsafe { rustix::mm::mmap(at, mapped, ProtFlags::READ, flags, file.as_fd(), start) };
+        outcome.map(drop).inspect_err(|_| {
+            Self::close_gap(at, mapped);
+            lock(&self.free).push(place);
+        })
+    }
+
+    /// Of a file whose file system refuses (`/proc`, `/sys`, FUSE with direct I/O) the kernel has unmapped what was there by the time that
+    /// it asks, and leaves a gap. That is reserved again, unless it is still there. Until then another thread's mapping might come to
+    /// lie there, if there were no room above: see [`LOW`].
+    fn close_gap(at: *mut c_void, mapped: usize) {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE;
+        // SAFETY: the kernel maps where nothing is, or nothing (EEXIST), or elsewhere (before 4.17).
+        let reserved = unsafe { rustix::mm::mmap_anonymous(at, mapped, ProtFlags::empty(), flags) };
+        if let Ok(elsewhere) = reserved
+            && elsewhere != at
+        {
+            // SAFETY: what has just been mapped, of which nobody knows.
+            let _ = unsafe { rustix::mm::munmap(elsewhere, mapped) };
+        }
     }
 }
 
@@ -134,9 +171,10 @@ impl Window {
     /// Maps `len` bytes of `file` from `offset` (bytes; any). One mmap(2), and one more on drop.
     ///
     /// `EINVAL`: no bytes, or more than [`LONGEST`] from the page boundary on. `ENOMEM`: there is no address space for it, or as many windows
-    /// as there may be. `EACCES`: the file is not open for reading. `ENODEV`: its file system has no mappings.
+    /// as there may be. `EACCES`: the file is not open for reading. `ENODEV`, and `EIO` in `/proc`: its file system has no mappings.
+    /// `EOVERFLOW`, `EINVAL`: beyond 2⁶³ bytes.
     ///
-    /// Not for files on network file systems and FUSE: a page that cannot be read is not zero there, but unknown.
+    /// Not for files on network file systems and FUSE: whoever comes to a page waits there for as long as the server takes, perhaps for ever.
     pub fn new(file: Arc<File>, offset: u64, len: usize) -> io::Result<Window> {
         let lead = (offset % limits::page_size() as u64) as usize;
         if len == 0 || len > PLACE - lead {
@@ -146,23 +184,10 @@ impl Window {
         let space = space().ok_or_else(no_room)?;
         let place = lock(&space.free).pop().ok_or_else(no_room)?;
         let (start, mapped) = (offset - lead as u64, lead + len);
-        let flags = MapFlags::SHARED | MapFlags::FIXED;
-        // SAFETY: the place is reserved, belongs to nobody (it was in `free`), and `mapped` bytes fit into it.
-        let outcome = unsafe {
-            rustix::mm::mmap(
-                space.start(place),
-                mapped,
-                ProtFlags::READ,
-                flags,
-                file.as_fd(),
-                start,
-            )
-        };
-        if let Err(error) = outcome {
-            lock(&space.free).push(place);
+        if let Err(error) = space.put(place, &file, start, mapped) {
             return Err(error.into());
         }
-        space.places[place].damaged.store(false, Ordering::Relaxed);
+        space.places[place].state.store(WHOLE, Ordering::Release);
         *lock(&space.places[place].what) = Some(What { file, start, len: mapped });
         Ok(Window { place, lead, len })
     }
@@ -170,7 +195,8 @@ impl Window {
     /// Whether somebody has touched a page that is not there: because the file was truncated, or the disk is broken. Zeros were
     /// read in its place, and it stays so.
     pub fn is_damaged(&self) -> bool {
-        space().is_some_and(|space| space.places[self.place].damaged.load(Ordering::Acquire))
+        space()
+            .is_some_and(|space| space.places[self.place].state.load(Ordering::Acquire) == DAMAGED)
     }
 
     /// Length in bytes.
@@ -207,6 +233,7 @@ impl Drop for Window {
     fn drop(&mut self) {
         let Some(space) = space() else { return };
         lock(&space.places[self.place].what).take();
+        space.places[self.place].state.store(VACANT, Ordering::Release);
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
         let mapped = self.lead + self.len;
         // SAFETY: exactly what `new` has mapped; nobody has a slice of it, for that would borrow `self`. From here on the range is
@@ -323,6 +350,22 @@ mod tests {
         assert!(whole.is_damaged());
     }
 
+    /// Whether every page of the space is mapped, as a window or as nothing.
+    fn is_reserved() -> bool {
+        let space = space().unwrap();
+        let (mut at, end) = (space.start(0) as usize, space.start(space.places.len()) as usize);
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        for line in maps.lines() {
+            let (from, rest) = line.split_once('-').unwrap();
+            let (to, _) = rest.split_once(' ').unwrap();
+            let [from, to] = [from, to].map(|hex| usize::from_str_radix(hex, 16).unwrap());
+            if from <= at && at < to {
+                at = to;
+            }
+        }
+        at >= end
+    }
+
     #[test]
     fn what_cannot_be_mapped_is_refused_and_takes_no_place() {
         let file = Arc::new(file_with(b"abc"));
@@ -335,8 +378,20 @@ mod tests {
         assert_eq!(refused(&file, 0, 0), libc::EINVAL);
         assert_eq!(refused(&file, 0, LONGEST + 1), libc::EINVAL);
         assert_eq!(refused(&file, 1, LONGEST), libc::EINVAL);
-        let null = Arc::new(File::open("/dev/null").unwrap());
-        assert_eq!(refused(&null, 0, 1), libc::ENODEV);
+        for (path, errno) in [
+            ("/dev/null", libc::ENODEV),
+            ("/proc/version", libc::EIO),
+            ("/sys/kernel/mm/transparent_hugepage/enabled", libc::ENODEV),
+        ] {
+            let Ok(file) = File::open(path) else {
+                eprintln!("skipped: there is no {path}");
+                continue;
+            };
+            assert_eq!(refused(&Arc::new(file), 0, 1), errno, "{path}");
+            // Another test may be moving a window into its place just now.
+            let whole = (0..1000).any(|_| is_reserved());
+            assert!(whole, "{path} has left a gap where others' memory may come to lie");
+        }
         // Other tests have windows as well.
         assert!(free().abs_diff(before) < 64);
     }

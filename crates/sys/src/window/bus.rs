@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-use super::SPACE;
+use super::{DAMAGED, SPACE, VACANT};
 
 /// Who minded the signal before.
 static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
@@ -72,6 +72,10 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
 fn is_mended(address: *mut c_void) -> bool {
     let Some(Some(space)) = SPACE.get() else { return false };
     let Some((place, _)) = space.place_of(address as usize) else { return false };
+    let state = &space.places[place].state;
+    if state.load(Ordering::Acquire) == VACANT {
+        return false; // what lies there is not ours
+    }
     let page = crate::limits::page_size();
     let start = (address as usize / page) * page;
     // SAFETY: the page lies in the space of windows, and somebody reads from it, so its window is alive. What is replaced is a page of
@@ -86,6 +90,6 @@ fn is_mended(address: *mut c_void) -> bool {
             0,
         )
     };
-    space.places[place].damaged.store(true, Ordering::Release);
+    state.store(DAMAGED, Ordering::Release);
     mapped != libc::MAP_FAILED
 }
