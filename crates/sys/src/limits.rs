@@ -1,4 +1,4 @@
-//! What this process may use: open files, processors; and the size of a page.
+//! What this process may use: open files, lengths of files, processors; and the size of a page.
 
 use std::io;
 
@@ -28,6 +28,15 @@ pub fn raise_open_files() -> io::Result<u64> {
 /// ```
 pub fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) // None is RLIM_INFINITY
+}
+
+/// The length in bytes beyond which this process may not write to a file (`RLIMIT_FSIZE`, soft); `None` if there is no limit. One
+/// getrlimit(2).
+///
+/// Whoever writes at that offset or beyond it is sent SIGXFSZ, which ends a process unless it says otherwise; Rust's startup code does
+/// not, as it does for SIGPIPE. A write that begins before it comes up short.
+pub fn file_size() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
 }
 
 /// How many processors this thread may run on: sched_getaffinity(2). At least 1.

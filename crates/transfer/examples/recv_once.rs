@@ -7,7 +7,7 @@
 //! ```
 //!
 //! With `auto` for a method it is chosen; with `append` too, and the file is opened with O_APPEND. Then an offset in the file may follow, and a
-//! length, with which less may be received than there is, and a limit for the length of files (RLIMIT_FSIZE; SIGXFSZ is ignored).
+//! length, with which less may be received than there is, and a limit for the length of files (RLIMIT_FSIZE; SIGXFSZ would end it).
 //!
 //! Its own system calls stand between two calls of getppid(2). The last line tells the receipt, and whether a SIGUSR1 has
 //! arrived, or how it failed: the tests read it.
@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use sendrail_transfer::receive::{
     RangeInto, ReceiveError, ReceiveMethod, ReceiveOptions, Received, recv_file,
 };
-use signal_hook::consts::{SIGUSR1, SIGXFSZ};
+use signal_hook::consts::SIGUSR1;
 use std::{
     env,
     fs::{File, OpenOptions},
@@ -44,8 +44,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let signalled = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGUSR1, Arc::clone(&signalled))?;
     if let Some(limit) = numbers.get(2) {
-        // A handler that does nothing is as good as ignoring it.
-        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         setrlimit(Resource::Fsize, Rlimit { current: Some(*limit), maximum: None })?;
     }
     let append = method == "append";

@@ -59,7 +59,7 @@
 //! | [`copy`] | from file to file |
 //! | [`mapped_read`] | looking at a range of a file in place, without SIGBUS |
 //! | [`relay`] | from one stream to another: pipes, sockets, files |
-//! | `conduit`, `refused` | what the two share: a pipe, and what was refused |
+//! | `conduit`, `ceiling`, `refused` | what these share: a pipe, how long a file may become, and what was refused |
 
 #![forbid(unsafe_code)]
 
@@ -68,6 +68,7 @@ pub mod asynchronous;
 mod background;
 pub mod blocking;
 mod bulk;
+mod ceiling;
 pub mod chain;
 mod conduit;
 pub mod copy;

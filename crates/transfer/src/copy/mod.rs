@@ -24,7 +24,7 @@ pub use crate::{
 };
 pub use copied::{Copied, CopyError, CopyFault, CopyMethod, CopyOptions};
 
-use crate::segment::FileRange;
+use crate::{ceiling::Ceiling, segment::FileRange};
 use rustix::{
     fs::{OFlags, fcntl_getfl, ftruncate},
     io::Errno,
@@ -62,7 +62,7 @@ const BLOCK: u64 = 4096;
 /// let range = FileRange::new(Arc::clone(&source), 2, 5);
 /// let receipt = copy_file(&range, &target, 1, &CopyOptions::default())?;
 /// assert_eq!(receipt.bytes, 5);
-/// println!("{receipt}"); // copy_file_range calls=4 copied=0 holes=0
+/// println!("{receipt}"); // copy_file_range calls=5 copied=0 holes=0
 /// assert_eq!(std::io::read_to_string(&mut target)?, "\x0023456");
 ///
 /// let too_long = FileRange::new(source, 8, 5);
@@ -116,6 +116,7 @@ pub fn copy_file_with_progress(
         to: offset,
         len: source.len,
         copied: Copied::default(),
+        ceiling: Ceiling::NONE,
         progress,
     };
     let result = if source.is_empty() { Ok(()) } else { run(&mut task, options) };
@@ -143,6 +144,8 @@ fn look(task: &mut Task<'_>) -> Result<Ends, Stop> {
     if mode & OFlags::RWMODE == OFlags::RDONLY {
         return Err(task.target_failed(Errno::BADF.into()));
     }
+    task.ceiling = Ceiling::of(target, &mut task.copied.system_calls);
+    task.room(1)?;
     let of_source = task.call(|| fstat(source)).map_err(|error| task.source_failed(error))?;
     let of_target = task.call(|| fstat(target)).map_err(|error| task.target_failed(error))?;
     let appends = mode.contains(OFlags::APPEND);
@@ -241,9 +244,18 @@ fn lengthen(task: &mut Task<'_>, ends: &Ends) -> Result<(), CopyFault> {
     if task.copied.holes == 0 || end <= ends.target_len {
         return Ok(());
     }
-    let failed = |error| CopyFault::Target { error, offset: end };
-    if task.call(|| fstat(target)).map_err(failed)?.len < end {
-        task.call(|| Ok(ftruncate(target, end)?)).map_err(failed)?;
+    let failed = |error, offset| CopyFault::Target { error, offset };
+    let len = task.call(|| fstat(target)).map_err(|error| failed(error, end))?.len;
+    if len >= end {
+        return Ok(());
+    }
+    let last = task.ceiling.room(end - 1, 1);
+    if let Err(error) = last.and_then(|_| task.call(|| Ok(ftruncate(target, end)?))) {
+        let there = len.max(task.to);
+        let missing = end - there;
+        task.copied.bytes -= missing;
+        task.copied.holes -= missing;
+        return Err(failed(error, there));
     }
     Ok(())
 }

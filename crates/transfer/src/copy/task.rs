@@ -2,6 +2,7 @@
 
 use super::{Copied, CopyFault, CopyMethod, Progress};
 use crate::{
+    ceiling::Ceiling,
     conduit::Conduit,
     method::{is_refusal, splice::PIPE},
     refused::{Why, call},
@@ -43,6 +44,7 @@ pub(super) struct Task<'a> {
     pub(super) to: u64,
     pub(super) len: u64,
     pub(super) copied: Copied,
+    pub(super) ceiling: Ceiling,
     pub(super) progress: &'a mut Progress<'a>,
 }
 
@@ -59,6 +61,11 @@ impl Task<'_> {
     /// The next byte of the target.
     pub(super) fn writes_at(&self) -> u64 {
         self.to + self.copied.bytes
+    }
+
+    /// How many of `want` bytes may be written next: see [`Ceiling`].
+    pub(super) fn room(&self, want: usize) -> Result<usize, Stop> {
+        self.ceiling.room(self.writes_at(), want).map_err(|error| self.target_failed(error))
     }
 
     pub(super) fn call<T>(&mut self, body: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -107,7 +114,7 @@ impl Task<'_> {
         while self.copied.bytes < until {
             let (source, from, target, to) =
                 (self.source, self.reads_at(), self.target, self.writes_at());
-            let want = (until - self.copied.bytes).min(WINDOW) as usize;
+            let want = self.room((until - self.copied.bytes).min(WINDOW) as usize)?;
             match self.call(|| copy_range(source, from, target, to, want)) {
                 Ok(0) => {
                     // The end; but files of /proc have no length, and give nothing this way.
@@ -152,8 +159,8 @@ impl Task<'_> {
                 Err(error) => return Err(self.source_failed(error)),
             };
             while inside > 0 {
-                let (target, to) = (self.target, self.writes_at());
-                match self.call(|| splice_to_file(pipe, target, to, inside)) {
+                let (target, to, room) = (self.target, self.writes_at(), self.room(inside)?);
+                match self.call(|| splice_to_file(pipe, target, to, room)) {
                     Ok(0) => return Err(Stop::Refused(Why::Nothing)),
                     Ok(count) => {
                         inside -= count;
@@ -181,8 +188,8 @@ impl Task<'_> {
             self.copied.copied += count as u64;
             let mut rest = &buffer[..count];
             while !rest.is_empty() {
-                let (target, to) = (self.target, self.writes_at());
-                match self.call(|| pwrite(target, rest, to)) {
+                let (target, to, room) = (self.target, self.writes_at(), self.room(rest.len())?);
+                match self.call(|| pwrite(target, &rest[..room], to)) {
                     Ok(0) => return Err(self.target_failed(io::ErrorKind::WriteZero.into())),
                     Ok(count) => {
                         self.copied.copied += count as u64;

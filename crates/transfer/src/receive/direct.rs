@@ -161,8 +161,10 @@ impl Direct {
         let Range { start: mut at, end } = whole_blocks(standing.offset(), bytes.len(), self.block);
         while at < end {
             let offset = standing.offset();
-            let wrote = || pwrite(self.file.as_fd(), &bytes[at..end], offset);
-            match standing.call(wrote).and_then(something) {
+            let written = standing.room(end - at).and_then(|room| {
+                standing.call(|| pwrite(self.file.as_fd(), &bytes[at..at + room], offset))
+            });
+            match written.and_then(something) {
                 Ok(count) => {
                     standing.wrote(Method, count);
                     at += count;

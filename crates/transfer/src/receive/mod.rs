@@ -40,7 +40,7 @@ pub use received::{ReceiveError, ReceiveFault, Received};
 #[cfg(feature = "tokio")]
 pub(crate) use reception::{Next, Reception};
 
-use crate::{patience::Patience, refused::call};
+use crate::{ceiling::Ceiling, patience::Patience, refused::call};
 use rustix::{
     fs::{OFlags, fcntl_getfl},
     io::Errno,
@@ -85,8 +85,8 @@ pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 /// # Errors
 ///
 /// [`ReceiveError`] says which side failed, how many bytes are in the file, and what was taken off the socket and did not get
-/// there. Where a limit for the length of files is set (RLIMIT_FSIZE, `getrlimit(2)`), whoever exceeds it is ended by SIGXFSZ, unless
-/// the program ignores that signal; then it is EFBIG.
+/// there. Where a limit for the length of files is set (RLIMIT_FSIZE, `getrlimit(2)`), it is asked for and kept to: what is beyond is EFBIG,
+/// and SIGXFSZ is not raised.
 ///
 /// ```
 /// use std::{io::{Read, Write}, net::{TcpListener, TcpStream}};
@@ -101,7 +101,7 @@ pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 /// let mut file = tempfile::tempfile()?;
 /// let receipt = recv_file(&socket, &file, RangeInto::new(2, 10), &ReceiveOptions::default())?;
 /// assert_eq!(receipt.bytes, 10);
-/// println!("{receipt}"); // buffered calls=5 copied=20 waits=0
+/// println!("{receipt}"); // buffered calls=6 copied=20 waits=0
 ///
 /// assert_eq!(std::io::read_to_string(&mut file)?, "\0\x000123456789"); // its position is still 0
 /// let mut next = [0; 22];
@@ -186,7 +186,7 @@ fn begin<'a>(
     method: &mut ReceiveMethod,
     standing: &mut Standing,
 ) -> Result<Source<'a>, ReceiveFault> {
-    let Standing { range, received, .. } = standing;
+    let Standing { range, received, ceiling, .. } = standing;
     let file_failed = |error| ReceiveFault::File { error, offset: range.offset };
     let end = range.offset.checked_add(range.len.unwrap_or(0));
     if end.is_none_or(|end| i64::try_from(end).is_err()) {
@@ -201,6 +201,7 @@ fn begin<'a>(
     if appends && call(calls, || fstat(file)).map_err(file_failed)?.len != range.offset {
         return Err(file_failed(Errno::INVAL.into()));
     }
+    *ceiling = Ceiling::of(file, &mut received.system_calls);
     let source = Source::look(source, received)?;
     if appends && *method != ReceiveMethod::Buffered {
         received.refusals.push(Refused { method: *method, why: Why::Append });

@@ -59,7 +59,7 @@ pub enum ReceiveFault {
     Socket(io::Error),
     /// The file took no more.
     File {
-        /// What the kernel said: ENOSPC, EDQUOT, EFBIG (beyond RLIMIT_FSIZE, where SIGXFSZ is ignored, or the file system's
+        /// What the kernel said: ENOSPC, EDQUOT, EFBIG (beyond RLIMIT_FSIZE, or the file system's
         /// most; beyond 2⁶³, with nothing received), EROFS, EIO. EBADF: it is not open for writing; EINVAL: it was opened with O_APPEND and does not end at the
         /// offset; nothing has been received then.
         error: io::Error,

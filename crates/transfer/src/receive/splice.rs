@@ -46,7 +46,11 @@ fn through(task: &mut Task<'_>, pipe: &Pipe, inside: &mut usize) -> Result<(), S
         }
         while *inside > 0 {
             let (file, offset) = (task.file, task.standing.offset());
-            match task.call(|| splice_to_file(pipe, file, offset, *inside)).and_then(something) {
+            let written = task
+                .standing
+                .room(*inside)
+                .and_then(|room| task.call(|| splice_to_file(pipe, file, offset, room)));
+            match written.and_then(something) {
                 Ok(count) => {
                     *inside -= count;
                     task.standing.wrote(Splice, count);
@@ -94,6 +98,10 @@ fn from_pipe(task: &mut Task<'_>) -> Result<(), Stop> {
             return Ok(());
         }
         let (file, offset) = (task.file, task.standing.offset());
+        let want = match task.standing.room(want) {
+            Ok(room) => room,
+            Err(error) => return beyond(task, want, error),
+        };
         let count = task.take(false, |source| splice_pipe_to_file(source, file, offset, want));
         let count = count.map_err(|stop| blame(task, stop))?;
         if count == 0 {
@@ -102,6 +110,14 @@ fn from_pipe(task: &mut Task<'_>) -> Result<(), Stop> {
         task.standing.wrote(Splice, count);
         task.report()?;
     }
+}
+
+/// Nothing more may be written. That is an error only if something more comes.
+fn beyond(task: &mut Task<'_>, want: usize, error: io::Error) -> Result<(), Stop> {
+    let mut bytes = vec![0; want.min(super::buffered::BUFFER)];
+    let count = task.take_into(&mut bytes)?;
+    bytes.truncate(count);
+    if count == 0 { task.standing.end() } else { Err(task.standing.file_failed(error, bytes)) }
 }
 
 /// A pipe has nothing to fail with: what one call between the two says is the file's.

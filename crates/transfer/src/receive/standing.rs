@@ -1,7 +1,7 @@
 //! Where a reception stands, and the writing: what needs no socket, and is kept from call to call by who may not wait.
 
 use super::{RangeInto, ReceiveFault, ReceiveMethod, Received, direct::Direct, task::Stop};
-use crate::refused::call;
+use crate::{ceiling::Ceiling, refused::call};
 use sendrail_sys::pread::pwrite;
 use std::{io, os::fd::BorrowedFd};
 
@@ -11,13 +11,20 @@ pub(crate) struct Standing {
     /// Bytes that were taken off the source; those that are in the file are in the receipt.
     pub(super) taken: u64,
     pub(crate) received: Received,
+    pub(super) ceiling: Ceiling,
     /// What `direct` keeps while it waits. Nothing else keeps anything: what it has taken is in the file by then.
     pub(super) direct: Option<Direct>,
 }
 
 impl Standing {
     pub(super) fn new(range: RangeInto) -> Self {
-        Self { range, taken: 0, received: Received::default(), direct: None }
+        Self {
+            range,
+            taken: 0,
+            received: Received::default(),
+            ceiling: Ceiling::NONE,
+            direct: None,
+        }
     }
 
     /// Where the next byte is written.
@@ -29,6 +36,11 @@ impl Standing {
     /// is somebody else's.
     pub(super) fn want(&self, most: usize) -> usize {
         self.range.len.map_or(most, |len| (len - self.taken).min(most as u64) as usize)
+    }
+
+    /// How many of `want` bytes may be written next: see [`Ceiling`].
+    pub(super) fn room(&self, want: usize) -> io::Result<usize> {
+        self.ceiling.room(self.offset(), want)
     }
 
     pub(super) fn call<T>(&mut self, body: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -53,7 +65,10 @@ impl Standing {
         let mut rest = bytes;
         while !rest.is_empty() {
             let offset = self.offset();
-            match self.call(|| pwrite(file, rest, offset)).and_then(something) {
+            let written = self
+                .room(rest.len())
+                .and_then(|room| self.call(|| pwrite(file, &rest[..room], offset)));
+            match written.and_then(something) {
                 Ok(count) => {
                     self.received.copied += count as u64;
                     self.wrote(method, count);

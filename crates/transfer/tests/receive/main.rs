@@ -12,6 +12,7 @@ mod delivery;
 mod disks;
 mod failing_files;
 mod failing_streams;
+mod limits;
 mod watched;
 
 use common::*;
