@@ -16,6 +16,7 @@ mod descriptors;
 mod disk_pool;
 mod drain;
 mod exchange;
+mod exchange_disks;
 mod file_systems;
 mod framing;
 mod lab;

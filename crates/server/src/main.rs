@@ -8,9 +8,10 @@ use sendrail::{
     config::{Config, Problem, file},
     exchange, explain, page_cache, serve,
 };
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 fn main() -> ExitCode {
+    without_sigxfsz();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(said) => return mistyped(&said),
@@ -29,6 +30,14 @@ fn main() -> ExitCode {
             eprintln!("sendrail: {problem}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Beyond the limit for the length of files (RLIMIT_FSIZE, getrlimit(2)) a write is to fail with EFBIG, which is then said of the file,
+/// and not to end the process by SIGXFSZ, which would end a server with its log. A handler that does nothing is as good as ignoring it.
+fn without_sigxfsz() {
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()) {
+        eprintln!("sendrail: sigaction(2): {error}");
     }
 }
 
