@@ -9,9 +9,11 @@ mod common;
 mod chunks;
 mod copies;
 mod delivery;
+#[allow(dead_code, reason = "shared with the tests of the engine, which use the others")]
 mod disks;
 mod failing_files;
 mod failing_streams;
+mod full_disks;
 mod limits;
 mod watched;
 
