@@ -30,7 +30,7 @@ use crate::{
     segment::FileRange,
     transfer::Disk,
 };
-use rustix::io::Errno;
+use rustix::{io::Errno, net::getpeername};
 use sendrail_sys::stat::fstat;
 use std::{
     fmt, io,
@@ -330,7 +330,7 @@ pub(crate) fn is_refusal(error: &io::Error) -> bool {
     )
 }
 
-/// The errors that can only come from the socket's side of a call that touches both.
+/// The errors that come from the socket's side of a call that touches both; a few of them from the file's as well.
 fn is_socket_side(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
@@ -349,11 +349,27 @@ fn is_socket_side(error: &io::Error) -> bool {
     )
 }
 
+/// Whether the file may have said it: a FUSE file system without its server (ENOTCONN, ECONNABORTED), a network file system without its
+/// own (ETIMEDOUT). Then the socket is still connected.
+fn may_be_of_file(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::NOTCONN | Errno::CONNABORTED | Errno::TIMEDOUT))
+}
+
 /// Sorts an error of a call that reads the file and writes the socket in one.
-fn sort(doing: &'static str, offset: u64, error: io::Error) -> Result<Moved, Fault> {
+fn sort(
+    doing: &'static str,
+    socket: BorrowedFd<'_>,
+    offset: u64,
+    error: io::Error,
+    receipt: &mut Receipt,
+) -> Result<Moved, Fault> {
     if error.kind() == io::ErrorKind::WouldBlock {
         Ok(Moved::SocketFull)
     } else if is_socket_side(&error) {
+        if may_be_of_file(&error) && receipt.call(|| Ok(getpeername(socket)?)).is_ok() {
+            return Err(read_failed(doing, offset, error));
+        }
         Err(Fault::Socket(error))
     } else if is_refusal(&error) {
         Err(Fault::Refused(error))

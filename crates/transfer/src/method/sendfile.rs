@@ -20,6 +20,6 @@ pub(super) fn advance(
             let taken = if count == want { Taken::Whole } else { Taken::Short };
             Ok(Moved::Bytes { count, taken })
         }
-        Err(error) => sort("sendfile(2)", range.offset, error),
+        Err(error) => sort("sendfile(2)", socket, range.offset, error, receipt),
     }
 }
