@@ -20,9 +20,9 @@ pub struct MappedRead {
 ///
 /// # Errors
 ///
-/// EINVAL: the range is empty, or longer than [`LONGEST`]. ENOMEM: there are too many mappings. EACCES: the file is not open
-/// for reading. ENODEV: its file system has no mappings. Not for files on network file systems and FUSE, where a page that
-/// cannot be read is not told from one that is not there.
+/// EINVAL: the range is empty, or longer than [`LONGEST`], or beyond 2⁶³. ENOMEM: there are too many mappings. EACCES: the file is not open
+/// for reading. ENODEV, and EIO for `/proc`: its file system has no mappings. Files on network file systems and FUSE can be mapped, but a
+/// thread that comes to a page waits for the server, for ever if need be, and no timeout ends that: read those.
 ///
 /// ```
 /// use std::{fs::File, io::Write, sync::Arc};
@@ -51,17 +51,20 @@ pub fn read_mapped(range: &FileRange) -> io::Result<MappedRead> {
 impl MappedRead {
     /// Gives the bytes to `look`, and hands on what it makes of them, if they were the file's. One `fstat(2)`, afterwards.
     ///
-    /// As with any mapping, who writes to the file meanwhile changes the bytes while they are looked at.
+    /// As with any mapping, who writes to the file meanwhile changes the bytes while they are looked at; of a range that was to be of one
+    /// version ([`FileRange::unchanged_since`]) that is an error.
     ///
     /// # Errors
     ///
     /// [`FileFault::Truncated`]: the file does not reach so far any more, and `look` may have seen zeros in place of what is
-    /// gone. [`FileFault::Read`]: it may have seen zeros for what could not be read (EIO), or was gone for a while. What `look` made of that is dropped.
+    /// gone. [`FileFault::Read`]: it may have seen zeros for what could not be read (EIO), or was gone for a while. [`FileFault::Changed`]:
+    /// it is not the version any more. What `look` made of that is dropped.
     pub fn with<T>(&self, look: impl FnOnce(&[u8]) -> T) -> Result<T, FileFault> {
         let made = look(self.window.as_ref());
         let FileRange { offset, len, ref file, .. } = self.range;
         let failed = |doing, error| FileFault::Read { doing, offset, error };
-        let end = fstat(file.as_fd()).map_err(|error| failed("fstat(2)", error))?.len;
+        let now = fstat(file.as_fd()).map_err(|error| failed("fstat(2)", error))?;
+        let end = now.len;
         if end < offset + len {
             // Also without a page that is gone: the rest of the last one reads as zeros, and nobody is told.
             return Err(FileFault::Truncated {
@@ -71,6 +74,10 @@ impl MappedRead {
         }
         if self.window.is_damaged() {
             return Err(failed("mmap(2)", Errno::IO.into()));
+        }
+        let promised = self.range.unchanged_since;
+        if promised.is_some_and(|time| (time, self.range.file_len()) != (now.modified, end)) {
+            return Err(FileFault::Changed { offset });
         }
         Ok(made)
     }

@@ -125,6 +125,10 @@ pub enum CopyFault {
         /// How much of it there was, and has been copied.
         copied: u64,
     },
+    /// The source is not the version any more that the range had to be of
+    /// ([`FileRange::unchanged_since`](crate::FileRange::unchanged_since)). If it was not from the beginning nothing was copied; else the
+    /// target may have bytes of several.
+    Changed,
     /// Source and target are one file, and the ranges overlap. Nothing was copied.
     Overlap,
     /// The caller's progress function broke off.
@@ -143,6 +147,7 @@ impl fmt::Display for CopyFault {
             Self::TooShort { expected, copied } => {
                 write!(f, "the source ended after {copied} of {expected} bytes")
             }
+            Self::Changed => f.write_str("the source was changed while it was copied"),
             Self::Overlap => f.write_str("the ranges overlap in one file"),
             Self::Stopped => f.write_str("stopped by the caller"),
         }
@@ -194,7 +199,7 @@ impl From<CopyError> for io::Error {
             CopyFault::Source { error, .. } | CopyFault::Target { error, .. } => error.kind(),
             CopyFault::TooShort { .. } => io::ErrorKind::UnexpectedEof,
             CopyFault::Overlap => io::ErrorKind::InvalidInput,
-            CopyFault::Stopped => io::ErrorKind::Other,
+            CopyFault::Changed | CopyFault::Stopped => io::ErrorKind::Other,
         };
         Self::new(kind, error)
     }

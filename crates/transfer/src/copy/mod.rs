@@ -48,7 +48,8 @@ const BLOCK: u64 = 4096;
 /// # Errors
 ///
 /// [`CopyError`] says which file failed, or that the source is shorter than the range, and how many bytes of it the target has.
-/// A `target` that was opened with O_APPEND has to end at `offset`.
+/// A `target` that was opened with O_APPEND has to end at `offset`. Of a source that was to be of one version
+/// ([`FileRange::unchanged_since`]) it is looked before and after whether it still is: [`CopyFault::Changed`].
 ///
 /// ```
 /// use std::{fs::File, io::Write, sync::Arc};
@@ -119,7 +120,7 @@ pub fn copy_file_with_progress(
         ceiling: Ceiling::NONE,
         progress,
     };
-    let result = if source.is_empty() { Ok(()) } else { run(&mut task, options) };
+    let result = if source.is_empty() { Ok(()) } else { run(&mut task, source, options) };
     match result {
         Ok(()) => Ok(task.copied),
         Err(fault) => Err(CopyError { fault, receipt: Box::new(task.copied) }),
@@ -159,12 +160,34 @@ fn look(task: &mut Task<'_>) -> Result<Ends, Stop> {
     Ok(Ends { source: of_source, target_len: of_target.len, appends })
 }
 
-fn run(task: &mut Task<'_>, options: &CopyOptions) -> Result<(), CopyFault> {
+/// Whether the source is the version that the range must be of, if it must.
+fn check_version(range: &FileRange, now: &Stat) -> Result<(), CopyFault> {
+    match range.unchanged_since {
+        Some(modified) if (modified, range.file_len()) != (now.modified, now.len) => {
+            Err(CopyFault::Changed)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn run(task: &mut Task<'_>, range: &FileRange, options: &CopyOptions) -> Result<(), CopyFault> {
     let stopped = |stop| match stop {
         Stop::Fault(fault) => fault,
         Stop::Refused(_) => unreachable!("nobody is refused before a method is tried"),
     };
     let ends = look(task).map_err(stopped)?;
+    check_version(range, &ends.source)?;
+    copy(task, &ends, options)?;
+    if range.unchanged_since.is_some() {
+        let source = task.source;
+        let now =
+            task.call(|| fstat(source)).map_err(|error| stopped(task.source_failed(error)))?;
+        check_version(range, &now)?;
+    }
+    Ok(())
+}
+
+fn copy(task: &mut Task<'_>, ends: &Ends, options: &CopyOptions) -> Result<(), CopyFault> {
     let aligned = task.from.is_multiple_of(BLOCK) && task.to.is_multiple_of(BLOCK);
     let usual = if aligned { CopyMethod::Clone } else { CopyMethod::CopyFileRange };
     let mut method = options.method.unwrap_or(usual);
@@ -181,9 +204,9 @@ fn run(task: &mut Task<'_>, options: &CopyOptions) -> Result<(), CopyFault> {
         method = CopyMethod::CopyFileRange;
     }
     let mut holes = Holes::of(&ends.source, task);
-    let result = by_pieces(task, &mut holes, &ends, method);
+    let result = by_pieces(task, &mut holes, ends, method);
     holes.forget(task);
-    let lengthened = lengthen(task, &ends);
+    let lengthened = lengthen(task, ends);
     result.and(lengthened)
 }
 
