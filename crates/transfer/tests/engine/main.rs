@@ -6,12 +6,16 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
 
 mod common;
+#[path = "../receive/disks.rs"]
+#[allow(dead_code, reason = "shared with the tests of receiving, which use the others")]
+mod disks;
 
 mod delivery;
 mod methods;
 
 mod full_sockets;
 mod gathered;
+mod half_closed;
 mod interrupts;
 mod peers;
 mod progress;
@@ -20,9 +24,11 @@ mod shared_pipes;
 mod bulk;
 mod changing_files;
 mod cold_files;
+mod file_systems;
 mod gathered_files;
 mod mapped_read;
 mod one_version;
+mod ranges;
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
