@@ -101,6 +101,7 @@ fn microseconds(
         let range = FileRange::new(Arc::clone(file), 0, len).on(Medium::Disk);
         chain.push_file(range.known_resident(true));
         let mut transfer = Transfer::new(chain, Options::default());
+        transfer.socket_is_nonblocking();
         loop {
             match transfer.step(socket, Disk::MustNotWait) {
                 Step::Done => break,

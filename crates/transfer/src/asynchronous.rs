@@ -48,7 +48,8 @@ use tokio::sync::oneshot;
 /// # Errors
 ///
 /// As [`blocking::send`](crate::blocking::send). [`SendError::Wait`] also if the disk pool takes no
-/// more, for 100,000 wait for it.
+/// more, for 100,000 wait for it; and with `InvalidInput`, and nothing sent, if the socket is in blocking mode (tokio's
+/// `from_std` does not change that), which would hold up the thread and all its tasks.
 ///
 /// ```
 /// # use std::{io::Write, sync::Arc};
@@ -79,6 +80,9 @@ pub async fn send<S: Socket>(
     let limit = options.send_timeout;
     let mut transfer = Transfer::new(chain, options);
     let mut patience = Patience::new(limit, transfer.remaining(), now());
+    transfer
+        .check_mode(socket.descriptor(), Disk::MustNotWait)
+        .map_err(|error| SendError::Wait { error })?;
     // Made when the first cold window comes up.
     let mut for_pool: Option<(OwnedFd, Whose)> = None;
     loop {
@@ -202,6 +206,9 @@ impl Sending {
                     return Poll::Ready(Ok(0));
                 }
                 At::Here(mut transfer, for_pool) => {
+                    transfer
+                        .check_mode(socket.descriptor(), Disk::MustNotWait)
+                        .map_err(|error| SendError::Wait { error })?;
                     let step = transfer.step(socket.descriptor(), Disk::MustNotWait);
                     (transfer, for_pool, step)
                 }

@@ -18,6 +18,7 @@ use crate::{
 use cold::Look;
 use gather::{Gathered, Gathering};
 pub use prefetch::Prefetched;
+use rustix::fs::{OFlags, fcntl_getfl};
 use sendrail_sys::{
     poll::writable_now,
     send::{send, send_vectored},
@@ -47,7 +48,9 @@ const IN_PASSING: u64 = 64 << 10;
 /// caller's memory; then [`step`](Self::step) until it is [`Step::Done`], [`Step::PeerGone`] or
 /// [`Step::Failed`], waiting in between for what the last one named; then
 /// [`receipt`](Self::receipt). The socket must be the same all along, and in non-blocking mode
-/// (O_NONBLOCK, `fcntl(2)`): a step on a blocking one waits inside its calls.
+/// (O_NONBLOCK, `fcntl(2)`): a step on a blocking one would wait inside its calls. So one that
+/// [must not wait](Disk::MustNotWait) asks, once per transfer, and is [`Step::PeerGone`] with
+/// `InvalidInput`, and nothing sent, if it is not: see [`socket_is_nonblocking`](Self::socket_is_nonblocking).
 ///
 /// Memory is bounded whatever the size of the message: `sendfile` needs none, `copy` 64 KiB,
 /// `splice` a pipe of 1 MiB in the kernel (large files share 64 of them), `mapped` 256 MiB of address space,
@@ -95,6 +98,8 @@ pub struct Transfer {
     past_cache: Option<(u64, Plan)>,
     /// Where in its file the range ends that goes through a pipe.
     piped_to: Option<u64>,
+    /// The socket is known to be in non-blocking mode.
+    nonblocking: bool,
     receipt: Receipt,
 }
 
@@ -120,6 +125,7 @@ impl Transfer {
             gathering: Gathering::default(),
             past_cache: None,
             piped_to: None,
+            nonblocking: false,
             receipt: Receipt::default(),
         }
     }
@@ -131,6 +137,9 @@ impl Transfer {
     /// nobody else may write to it.
     pub fn step(&mut self, socket: impl AsFd, disk: Disk) -> Step {
         let socket = socket.as_fd();
+        if let Err(error) = self.check_mode(socket, disk) {
+            return self.gone(error);
+        }
         let mut budget = self.options.window.max(1);
         let in_passing = disk == Disk::MustNotWait && self.is_bulk();
         if in_passing {
@@ -154,6 +163,27 @@ impl Transfer {
                 return if in_passing && self.is_bulk() { self.wait_disk() } else { Step::Yield };
             }
         }
+    }
+
+    /// Says that the socket is in non-blocking mode, which saves a `fcntl(2)`: for who has made it so himself, thousands of times a
+    /// second. Should it not be, steps wait inside their calls.
+    pub fn socket_is_nonblocking(&mut self) {
+        self.nonblocking = true;
+    }
+
+    /// Whether the step may be taken on this socket: sendfile(2) and splice(2) have no flag against waiting for it.
+    #[inline]
+    pub(crate) fn check_mode(&mut self, socket: BorrowedFd<'_>, disk: Disk) -> io::Result<()> {
+        if self.nonblocking || disk == Disk::MayWait {
+            return Ok(());
+        }
+        let mode = self.receipt.call(|| Ok(fcntl_getfl(socket)?))?;
+        if !mode.contains(OFlags::NONBLOCK) {
+            let blocking = "the socket is in blocking mode, where this thread must not wait (O_NONBLOCK, fcntl(2))";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, blocking));
+        }
+        self.nonblocking = true;
+        Ok(())
     }
 
     /// Says how to find out what the peer has acknowledged when the transfer is over. Without it, the

@@ -91,6 +91,7 @@ impl Connection {
         }
         let mut new = |chain: Chain| {
             let mut transfer = Transfer::new(chain, options.clone());
+            transfer.socket_is_nonblocking();
             prefetched = prefetched.take().and_then(|bytes| transfer.take(bytes).err());
             transfer
         };

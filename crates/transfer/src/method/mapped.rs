@@ -57,7 +57,7 @@ impl Mapped {
         let end = file_end(range, receipt)?;
         let want = want.min(end.saturating_sub(range.offset));
         if want == 0 {
-            return Err(truncated(range, end.min(range.offset)));
+            return Err(truncated(range, range.offset)); // as the other methods say
         }
         let span = self.covering(range, want, receipt)?;
         let at = (range.offset - span.start) as usize;

@@ -70,6 +70,9 @@ impl Transfer {
     /// ```
     pub fn begin(&mut self, socket: impl AsFd, head: &[u8], disk: Disk) -> Step {
         let socket = socket.as_fd();
+        if let Err(error) = self.check_mode(socket, disk) {
+            return self.gone(error);
+        }
         if self.may_gather() {
             match self.gather(socket, head, self.options.window.max(1), disk) {
                 Some(Gathered::Sent) => return self.step(socket, disk),

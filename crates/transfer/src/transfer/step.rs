@@ -54,6 +54,7 @@ pub enum Step {
     /// [`Disk::MayWait`].
     WaitDisk,
     /// The connection is over: EPIPE, ECONNRESET, and whatever else the socket says. What was not sent cannot be sent.
+    /// (`InvalidInput`: the socket is in blocking mode, and was not touched.)
     PeerGone(io::Error),
     /// The file could not be read, or is shorter than promised. The message cannot be finished:
     /// the connection must be closed, for nothing may follow a message that was cut short.

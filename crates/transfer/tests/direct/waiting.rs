@@ -99,6 +99,7 @@ fn who_must_not_wait_opens_nothing_and_reads_nothing_without_a_ring() {
     let all = stall_all_rings(&file);
     let (sender, mut reader) = pair(Kind::Tcp);
     let mut transfer = Transfer::new(chain_of(whole(&file)), by(Method::Direct));
+    transfer.socket_is_nonblocking();
     for _ in 0..3 {
         let step = transfer.step(&sender, Disk::MustNotWait);
         assert!(matches!(step, Step::WaitDisk), "{step:?}");

@@ -42,6 +42,7 @@ fn who_must_not_wait_sends_what_is_hot_and_stops_at_what_is_not() {
         let (sender, mut reader) = pair(Kind::Tcp);
         let (chain, expected) = parts(&file, Medium::Disk, PART);
         let mut transfer = Transfer::new(chain, Options::default());
+        transfer.socket_is_nonblocking(); // else it would be asked
         // However often it is asked: the read that was refused has begun to fetch the pages, and
         // cachestat(2) calls them cached while who sends them would still sleep.
         let mut step = transfer.begin(&sender, HEAD, Disk::MustNotWait);
@@ -131,6 +132,7 @@ fn a_file_in_memory_is_read_as_if_one_might_wait() {
     let (sender, mut reader) = pair(Kind::Tcp);
     let (chain, expected) = parts(&file, Medium::Memory, PART);
     let mut transfer = Transfer::new(chain, Options::default());
+    transfer.socket_is_nonblocking(); // else it would be asked
     assert!(matches!(transfer.step(&sender, Disk::MustNotWait), Step::Done));
     assert_eq!(transfer.receipt().system_calls, 4 + 1);
     let mut received = Vec::new();

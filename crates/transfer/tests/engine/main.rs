@@ -17,6 +17,7 @@ mod full_sockets;
 mod gathered;
 mod half_closed;
 mod interrupts;
+mod modes;
 mod peers;
 mod progress;
 mod shared_pipes;
