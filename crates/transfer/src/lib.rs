@@ -36,11 +36,13 @@
 //! | an event loop | [`Transfer::step`]; [`disk_pool`] for what is not in the page cache |
 //! | a tokio task | `asynchronous::send`, `asynchronous::recv_file` (feature `tokio`) |
 //! | something that comes in, and a file for it | [`receive::recv_file`] |
+//! | two streams, such as a pipe and a socket | [`relay::relay`] |
 //! | two files | [`copy::copy_file`] |
 //! | a file to be looked at | [`mapped_read::read_mapped`] |
 //!
 //! The README says what each costs, what it does to your process, which kernels have what, and what is not promised.
-//! Linux, 64 bits.
+//! What a file, a disk, a peer or an argument that is not as it should be comes to is written down, with the test of each case, in
+//! `docs/bad-input-library.md` of the repository. Linux, 64 bits.
 //!
 //! # Rooms
 //!
