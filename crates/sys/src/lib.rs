@@ -35,6 +35,7 @@ compile_error!(
 
 pub mod cachestat;
 pub mod cgroup;
+pub mod child;
 pub mod copy_range;
 pub mod fadvise;
 pub mod heap;
@@ -55,6 +56,7 @@ pub mod sockopt;
 pub mod splice;
 pub mod stat;
 pub mod statfs;
+pub mod sync_range;
 pub mod window;
 pub mod zerocopy;
 
@@ -85,4 +87,5 @@ pub use stat::{
     DirectAlignment, FileKind, Stat, Timestamp, direct_alignment, fstat, fstat_cached, stat_at,
 };
 pub use statfs::{FileSystem, file_system};
+pub use sync_range::{WriteOut, sync_range};
 pub use zerocopy::{Completions, ZeroCopySender};

@@ -103,6 +103,21 @@ pub fn send_buffer(socket: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(sockopt::socket_send_buffer_size(socket)?)
 }
 
+/// Sets `SO_RCVLOWAT` (bytes): poll(2) and its kin call the socket readable, and wake whoever waits, only when so many
+/// bytes have come, or the stream is at its end (socket(7); for poll since Linux 2.6.28). recv(2) without MSG_WAITALL and
+/// splice(2) in non-blocking mode take what there is all the same. The receive buffer of a TCP socket grows to hold them, up
+/// to half of the greatest that `net.ipv4.tcp_rmem` allows (4.18); more than that is taken for that.
+pub fn set_receive_low_water(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, bytes)
+}
+
+/// `SO_RCVLOWAT` in bytes: 1 unless it was set.
+pub fn receive_low_water(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let bytes: libc::c_int = get(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT)?;
+    Ok(bytes.cast_unsigned())
+}
+
 /// Sets `SO_MAX_PACING_RATE`: TCP spreads its packets so that they do not exceed this many bytes per second;
 /// `u64::MAX` is no limit.
 pub fn set_max_pacing_rate(socket: BorrowedFd<'_>, bytes_per_second: u64) -> io::Result<()> {
@@ -181,6 +196,22 @@ mod tests {
     }
 
     #[test]
+    fn below_the_low_water_mark_there_is_nothing_to_read_but_it_can_be_read() {
+        let (socket, peer) = tcp_pair();
+        set_receive_low_water(socket.as_fd(), 4).unwrap();
+        let soon = Some(std::time::Duration::from_millis(50));
+        crate::send::send(peer.as_fd(), b"abc", false).unwrap();
+        assert!(!crate::poll::wait_readable(socket.as_fd(), soon).unwrap());
+        let mut got = [0; 8];
+        assert_eq!(crate::send::recv_now(socket.as_fd(), &mut got).unwrap(), 3);
+        crate::send::send(peer.as_fd(), b"defg", false).unwrap();
+        assert!(crate::poll::wait_readable(socket.as_fd(), None).unwrap());
+        assert_eq!(crate::send::recv_now(socket.as_fd(), &mut got).unwrap(), 4);
+        drop(peer);
+        assert!(crate::poll::wait_readable(socket.as_fd(), None).unwrap(), "the end");
+    }
+
+    #[test]
     fn numbers_come_back() {
         let (socket, _peer) = tcp_pair();
         let socket = socket.as_fd();
@@ -192,6 +223,9 @@ mod tests {
             set_max_pacing_rate(socket, rate).unwrap();
             assert_eq!(max_pacing_rate(socket).unwrap(), rate);
         }
+        assert_eq!(receive_low_water(socket).unwrap(), 1);
+        set_receive_low_water(socket, 50_000).unwrap();
+        assert_eq!(receive_low_water(socket).unwrap(), 50_000);
         set_send_buffer(socket, 32 * 1024).unwrap();
         assert_eq!(send_buffer(socket).unwrap(), 64 * 1024, "doubled, as socket(7) says");
         assert!(!tcp_congestion(socket).unwrap().is_empty());
