@@ -8,11 +8,11 @@ use std::{
 };
 
 /// One side of the protocol, by hand.
-struct Stranger(TcpStream);
+pub(super) struct Stranger(pub(super) TcpStream);
 
 impl Stranger {
     /// Connects to a receiver, and greets as a sender does.
-    fn sender(to: SocketAddr) -> Self {
+    pub(super) fn sender(to: SocketAddr) -> Self {
         Self::greets(TcpStream::connect(to).unwrap(), "send")
     }
 
@@ -28,17 +28,17 @@ impl Stranger {
         stranger
     }
 
-    fn say(&mut self, message: &Value) {
+    pub(super) fn say(&mut self, message: &Value) {
         let body = message.to_string();
         self.bytes(&(body.len() as u32).to_be_bytes());
         self.bytes(body.as_bytes());
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes); // it may have heard enough
     }
 
-    fn hear(&mut self) -> Value {
+    pub(super) fn hear(&mut self) -> Value {
         let mut head = [0; 4];
         self.0.read_exact(&mut head).unwrap();
         let mut body = vec![0; u32::from_be_bytes(head) as usize];
@@ -46,7 +46,7 @@ impl Stranger {
         serde_json::from_slice(&body).unwrap()
     }
 
-    fn offer(&mut self, name: impl Into<Value>, kind: &str, size: Option<u64>) -> Value {
+    pub(super) fn offer(&mut self, name: impl Into<Value>, kind: &str, size: Option<u64>) -> Value {
         let name = name.into();
         self.say(&json!({"type": "offer", "files": [{"name": name, "kind": kind, "size": size}]}));
         self.hear()

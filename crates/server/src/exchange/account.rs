@@ -2,7 +2,7 @@
 
 use super::{failure::Tally, sum::Read};
 use crate::page_cache::text::{human, many};
-use sendrail_transfer::Receipt;
+use sendrail_transfer::{Receipt, receive::Received};
 use std::{
     collections::BTreeSet,
     fmt::Write,
@@ -46,6 +46,16 @@ impl Account {
         self.copied += receipt.copied;
         if !receipt.methods.is_empty() {
             self.methods.extend(receipt.methods.to_string().split('+').map(str::to_owned));
+        }
+    }
+
+    /// The same, of the engine's receiving.
+    pub(super) fn reception(&mut self, received: &Received) {
+        self.bytes += received.bytes;
+        self.calls += received.system_calls;
+        self.copied += received.copied;
+        for method in &received.methods {
+            self.method(method.name());
         }
     }
 

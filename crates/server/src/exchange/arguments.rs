@@ -1,6 +1,6 @@
 //! `sendrail send` and `sendrail recv`, as typed.
 
-use super::address::Address;
+use super::{address::Address, trace::Remains};
 use crate::cli::{DropBehindChoice, MethodChoice};
 use clap::Args;
 use std::{ffi::OsString, path::PathBuf};
@@ -102,6 +102,19 @@ pub struct RecvArguments {
     /// When one sender is done, wait for the next
     #[arg(long, conflicts_with = "connect")]
     pub keep: bool,
+
+    /// How long a sender may say nothing before it is given up; one that is busy says so every 10 seconds. 0 is for ever
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "120",
+        value_parser = clap::value_parser!(u32)
+    )]
+    pub timeout: u32,
+
+    /// What stays in the page cache of what arrives
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    pub cached: Remains,
 
     /// No progress, and no receipt at the end; only what goes wrong
     #[arg(long, short)]

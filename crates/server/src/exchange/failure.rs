@@ -2,7 +2,7 @@
 
 use super::protocol::Nonsense;
 use crate::page_cache::text::printable;
-use std::{fmt, io, path::Path, process::ExitCode};
+use std::{fmt, io, path::Path, process::ExitCode, time::Duration};
 
 /// Why it ended before all was done.
 #[derive(Debug)]
@@ -30,6 +30,12 @@ impl Failure {
     /// The other side closed where more was to come.
     pub(super) fn closed() -> Self {
         Self::Connection("the other side closed the connection too early".into())
+    }
+
+    /// The other side has been silent for longer than anybody would wait.
+    pub(super) fn silent(patience: Duration) -> Self {
+        let patience = patience.as_secs_f64();
+        Self::Connection(format!("the other side has said nothing for {patience} s"))
     }
 
     /// What the other side says of its own end.

@@ -6,8 +6,9 @@
 //! | `protocol` | what the two sides say: pure |
 //! | `names` | which names are taken: pure |
 //! | `wire` | messages and bytes over a socket |
-//! | `source`, `sender` | what there is to send; sending it |
+//! | `source`, `sender`, `steps` | what there is to send; sending it; one transfer of it |
 //! | `receiver`, `store`, `receive` | taking it; where it goes; from the socket into the file |
+//! | `trace` | what that leaves in the page cache |
 //! | `sum` | checksums that leave no trace |
 //! | `progress`, `account`, `failure` | what people and scripts are told |
 
@@ -22,8 +23,10 @@ mod receive;
 mod receiver;
 mod sender;
 mod source;
+mod steps;
 mod store;
 mod sum;
+pub mod trace;
 mod wire;
 
 use crate::page_cache::interrupt::Stop;
@@ -104,7 +107,9 @@ fn try_send(arguments: SendArguments) -> Result<Tally, Failure> {
         (None, Some(address)) => address.connect(&stop)?,
         (None, None) => return Err(Failure::Local("no address to send to".into())),
     };
-    sender::run(&wire(stream, &stop)?, &task)
+    // A receiver may need long to look what it has, and to write it to its disk.
+    let wire = wire(stream, &stop, None)?;
+    sender::run(&wire, &task)
 }
 
 /// What was typed and is not there is a mistake, and better said before anybody connects.
@@ -123,16 +128,21 @@ fn check_paths(paths: &[PathBuf]) -> Result<(), Failure> {
 }
 
 fn try_recv(arguments: &RecvArguments) -> Result<Tally, Failure> {
+    let RecvArguments { cached, quiet, timeout, .. } = *arguments;
     let mut target = target(&arguments.target)?;
     let stop = catch_signals()?;
-    let quiet = arguments.quiet;
-    if let Some(address) = &arguments.connect {
-        let stream = address.connect(&stop)?;
-        return receiver::run(&wire(stream, &stop)?, &mut target, quiet, TURN);
-    }
-    if !arguments.keep {
-        let stream = wait_for_one(&arguments.listen, &stop)?;
-        return receiver::run(&wire(stream, &stop)?, &mut target, quiet, GREETING);
+    let idle = (timeout > 0).then(|| Duration::from_secs(timeout.into()));
+    let mut task = receiver::Task { remains: cached, quiet, patience: GREETING };
+    if arguments.connect.is_some() || !arguments.keep {
+        let stream = match &arguments.connect {
+            Some(address) => {
+                task.patience = TURN;
+                address.connect(&stop)?
+            }
+            None => wait_for_one(&arguments.listen, &stop)?,
+        };
+        let wire = wire(stream, &stop, idle)?;
+        return receiver::run(&wire, &mut target, task);
     }
     let listener = arguments.listen.listen()?;
     say_listening(&listener)?;
@@ -140,7 +150,7 @@ fn try_recv(arguments: &RecvArguments) -> Result<Tally, Failure> {
         let (stream, from) = accept(&listener, &stop)?;
         // One that fails is no reason not to hear the next.
         let done =
-            wire(stream, &stop).and_then(|wire| receiver::run(&wire, &mut target, quiet, GREETING));
+            wire(stream, &stop, idle).and_then(|wire| receiver::run(&wire, &mut target, task));
         match done {
             Ok(_) => {}
             Err(Failure::Interrupted) => return Err(Failure::Interrupted),
@@ -189,8 +199,8 @@ fn say_listening(listener: &std::net::TcpListener) -> Result<(), Failure> {
     Ok(())
 }
 
-fn wire(stream: TcpStream, stop: &Stop) -> Result<Wire, Failure> {
-    Wire::new(stream, stop.clone()).map_err(|error| Failure::broke(&error))
+fn wire(stream: TcpStream, stop: &Stop, idle: Option<Duration>) -> Result<Wire, Failure> {
+    Wire::new(stream, stop.clone(), idle).map_err(|error| Failure::broke(&error))
 }
 
 fn catch_signals() -> Result<Stop, Failure> {

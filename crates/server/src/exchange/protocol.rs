@@ -13,6 +13,8 @@ pub(super) const MAX_MESSAGE: usize = 64 << 10;
 pub(super) const MAX_FILES: usize = 64;
 /// The longest chunk of a file in bytes. What was promised in a chunk is sent, if need be as zeros; so it is bounded.
 pub(super) const MAX_CHUNK: u32 = 64 << 20;
+/// In the place of a chunk's length: none has come yet, and the sender is still there.
+pub(super) const BUSY: u32 = 1 << 31;
 /// The longest name in bytes, as PATH_MAX.
 pub(super) const MAX_NAME: usize = 4096;
 /// The longest text that is taken from the other side, in characters.
@@ -67,6 +69,8 @@ pub(super) enum Message {
         /// What.
         outcome: Outcome,
     },
+    /// Either, when it has nothing to say for long: it is busy. To be passed over.
+    Busy,
     /// Sender: there is no more. Receiver, in answer: all of it is on the disk, but for what was said.
     Done,
     /// Receiver: nothing more can be taken.

@@ -1,22 +1,25 @@
-//! The seam between a socket and a file: moves so many bytes from the one into the other, without a copy where it can.
+//! The seam between a socket and a file: the engine's receiving, so many bytes at a time, never deaf to a signal.
 
 use super::{account::Account, failure::Failure, wire::Wire};
 use rustix::event::PollFlags;
-use sendrail_sys::{
-    pread::pwrite,
-    send::recv,
-    splice::{Pipe, splice_from_socket, splice_to_file},
+use sendrail_sys::send::recv;
+use sendrail_transfer::receive::{
+    RangeInto, ReceiveFault, ReceiveOptions, Received, recv_file_with_progress,
 };
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd, BorrowedFd},
+    ops::ControlFlow,
+    time::{Duration, Instant},
 };
 
-/// What the pipe holds, in bytes.
-const PIPE: usize = 1 << 20;
-/// What is copied at once, in bytes.
+/// What is copied at once to standard output, in bytes.
 const BUFFER: usize = 256 << 10;
+/// So many bytes are waited for (SO_RCVLOWAT, socket(7)), that are sure to come: a sender that is slower than this side would
+/// else be answered by two calls for each packet.
+const SOME: u32 = 256 << 10;
+/// For so long: then what is there is taken, and it is looked for a signal.
+const GLANCE: Duration = Duration::from_millis(250);
 
 /// Why it did not come so far.
 #[derive(Debug)]
@@ -27,195 +30,127 @@ pub(super) enum Stuck {
     File(&'static str, io::Error),
 }
 
-/// What is needed to receive into files, one after the other. What is in the pipe never stays there between two calls.
-#[derive(Default)]
-pub(super) struct Receiving {
-    pipe: Option<Pipe>,
-    buffer: Vec<u8>,
-    /// splice(2) was refused: by this file system or this socket, as good as for all of one exchange.
-    must_copy: bool,
-}
-
-impl Receiving {
-    /// Receives `len` bytes into `file` at `offset`. `moved`: so many more are in the file.
-    pub(super) fn receive_into(
-        &mut self,
-        wire: &Wire,
-        file: &File,
-        mut offset: u64,
-        len: u64,
-        account: &mut Account,
-        mut moved: impl FnMut(u64),
-    ) -> Result<(), Stuck> {
-        let end = offset + len;
-        while offset < end {
-            let count = if self.must_copy {
-                self.copy(wire, file, offset, end - offset, account)?
-            } else {
-                self.splice(wire, file, offset, end - offset, account)?
-            };
-            offset += count;
-            account.bytes += count;
-            moved(count);
-        }
-        Ok(())
-    }
-
-    fn splice(
-        &mut self,
-        wire: &Wire,
-        file: &File,
-        offset: u64,
-        len: u64,
-        account: &mut Account,
-    ) -> Result<u64, Stuck> {
-        let is_new = self.pipe.is_none();
-        let pipe = if let Ok(pipe) = self.pipe.take().map_or_else(|| Pipe::with_capacity(PIPE), Ok)
-        {
-            account.calls += if is_new { u64::from(pipe.system_calls()) } else { 0 };
-            self.pipe.insert(pipe)
-        } else {
-            self.must_copy = true; // no descriptor left, or no memory
-            return Ok(0);
-        };
-        account.calls += 1;
-        let want = len.min(pipe.capacity() as u64) as usize;
-        let inside = match splice_from_socket(wire.socket(), pipe, want) {
-            Ok(0) => return Err(Stuck::Wire(Failure::closed())),
-            Ok(inside) => inside,
-            Err(error) if is_refusal(&error) => {
-                self.must_copy = true;
-                return Ok(0);
-            }
-            Err(error) => {
-                wire.wait_after(&error, PollFlags::IN, None).map_err(Stuck::Wire)?;
-                return Ok(0);
-            }
-        };
-        let mut done = 0;
-        while done < inside {
-            account.calls += 1;
-            match splice_to_file(pipe, file.as_fd(), offset + done as u64, inside - done) {
-                Ok(0) => return Err(stuck("splice(2)", io::ErrorKind::WriteZero.into())),
-                Ok(count) => {
-                    account.method("splice");
-                    done += count;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_refusal(&error) => {
-                    // What is in the pipe has left the socket for good.
-                    self.must_copy = true;
-                    rescue(pipe.read_end(), file, offset + done as u64, inside - done, account)?;
-                    done = inside;
-                }
-                Err(error) => return Err(stuck("splice(2)", error)),
-            }
-        }
-        Ok(done as u64)
-    }
-
-    fn copy(
-        &mut self,
-        wire: &Wire,
-        file: &File,
-        offset: u64,
-        len: u64,
-        account: &mut Account,
-    ) -> Result<u64, Stuck> {
-        let count = self.fetch(wire, len, account).map_err(Stuck::Wire)?;
-        write(file, &self.buffer[..count], offset, account)?;
-        Ok(count as u64)
-    }
-
-    /// Receives some bytes, at most `len`; perhaps none yet.
-    fn fetch(&mut self, wire: &Wire, len: u64, account: &mut Account) -> Result<usize, Failure> {
-        self.buffer.resize(BUFFER, 0);
-        let want = len.min(BUFFER as u64) as usize;
-        account.calls += 1;
-        match recv(wire.socket(), &mut self.buffer[..want]) {
-            Ok(0) => Err(Failure::closed()),
-            Ok(count) => {
-                account.copied += count as u64;
-                account.method("copy");
-                Ok(count)
-            }
-            Err(error) => wire.wait_after(&error, PollFlags::IN, None).map(|()| 0),
+impl Stuck {
+    /// Of a file, as people know it.
+    pub(super) fn of_file(self, shown: &str) -> Failure {
+        match self {
+            Self::Wire(failure) => failure,
+            Self::File(doing, error) => Failure::Local(format!("{shown}: {doing} failed: {error}")),
         }
     }
 
-    /// Receives `len` bytes and gives them to `take`, piece by piece.
-    pub(super) fn receive_for(
-        &mut self,
-        wire: &Wire,
-        len: u64,
-        account: &mut Account,
-        mut take: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> Result<(), Stuck> {
-        let mut left = len;
-        while left > 0 {
-            let count = self.fetch(wire, left, account).map_err(Stuck::Wire)?;
-            take(&self.buffer[..count]).map_err(|error| stuck("write(2)", error))?;
-            account.calls += 1;
-            account.copied += count as u64;
-            account.bytes += count as u64;
-            left -= count as u64;
+    /// Of standard output.
+    pub(super) fn of_stdout(self) -> Failure {
+        match self {
+            Self::Wire(failure) => failure,
+            Self::File(_, error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Failure::Local("who reads standard output has closed it".into())
+            }
+            Self::File(_, error) => {
+                Failure::Local(format!("cannot write to standard output: {error}"))
+            }
         }
-        Ok(())
     }
 }
 
-fn rescue(
-    pipe: BorrowedFd<'_>,
+impl From<Failure> for Stuck {
+    fn from(failure: Failure) -> Self {
+        Self::Wire(failure)
+    }
+}
+
+/// Receives `len` bytes into `file` at `offset`; without a length, all until the end of the stream. How many that were.
+/// `moved`: so many more are in the file.
+pub(super) fn receive_into(
+    wire: &Wire,
     file: &File,
-    mut offset: u64,
-    mut len: usize,
+    offset: u64,
+    len: Option<u64>,
     account: &mut Account,
-) -> Result<(), Stuck> {
-    let mut buffer = vec![0; len.min(BUFFER)];
-    while len > 0 {
-        let want = len.min(buffer.len());
-        account.calls += 1;
-        let count = match rustix::io::read(pipe, &mut buffer[..want]) {
-            Ok(0) => return Err(stuck("read(2)", io::ErrorKind::UnexpectedEof.into())),
-            Ok(count) => count,
-            Err(rustix::io::Errno::INTR) => continue,
-            Err(error) => return Err(stuck("read(2)", error.into())),
+    mut moved: impl FnMut(u64) -> io::Result<()>,
+) -> Result<u64, Stuck> {
+    let options = ReceiveOptions { timeout: Some(GLANCE), ..ReceiveOptions::default() };
+    let (mut done, mut heard) = (0, Instant::now());
+    loop {
+        let left = len.map(|len| len - done);
+        if left == Some(0) {
+            return Ok(done);
+        }
+        // The last ones come alone, and what follows them may be waited for in vain.
+        let before_last = left.and_then(|left| left.checked_sub(SOME.into())).filter(|&it| it > 0);
+        // The end of the stream can always be heard.
+        wire.wait_for(if left.is_none() || before_last.is_some() { SOME } else { 1 });
+        let range = RangeInto { offset: offset + done, len: before_last.or(left) };
+        let (mut told, mut fault) = (0, None);
+        let received =
+            recv_file_with_progress(wire.socket(), file, range, &options, &mut |bytes| {
+                let more = bytes - told;
+                told = bytes;
+                fault = moved(more).err();
+                if fault.is_some() || wire.look().is_err() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+        let (receipt, stopped) = match received {
+            Ok(receipt) => (receipt, None),
+            Err(error) => (*error.receipt, Some(error.fault)),
         };
-        account.copied += count as u64;
-        account.method("copy");
-        write(file, &buffer[..count], offset, account)?;
-        offset += count as u64;
-        len -= count;
-    }
-    Ok(())
-}
-
-fn write(file: &File, mut bytes: &[u8], at: u64, account: &mut Account) -> Result<(), Stuck> {
-    let mut at = at;
-    while !bytes.is_empty() {
-        account.calls += 1;
-        match pwrite(file.as_fd(), bytes, at) {
-            Ok(0) => return Err(stuck("pwrite(2)", io::ErrorKind::WriteZero.into())),
-            Ok(count) => {
-                account.copied += count as u64;
-                bytes = &bytes[count..];
-                at += count as u64;
+        let Received { bytes, .. } = receipt;
+        account.reception(&receipt);
+        done += bytes;
+        if bytes > 0 {
+            heard = Instant::now();
+        }
+        if let Some(error) = fault {
+            return Err(Stuck::File("writing it out", error));
+        }
+        match stopped {
+            None if left.is_none() => return Ok(done),
+            None => {}
+            Some(ReceiveFault::TimedOut) => {
+                wire.look()?;
+                wire.is_patient(heard)?;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(stuck("pwrite(2)", error)),
+            Some(ReceiveFault::File { error, .. }) => return Err(Stuck::File("writing", error)),
+            Some(ReceiveFault::Socket(error)) => return Err(Failure::broke(&error).into()),
+            Some(ReceiveFault::TooShort { .. }) => return Err(Failure::closed().into()),
+            Some(_) => wire.look()?, // a signal
         }
     }
-    Ok(())
 }
 
-fn stuck(doing: &'static str, error: io::Error) -> Stuck {
-    Stuck::File(doing, error)
-}
-
-fn is_refusal(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let refusals = [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS];
-    Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
+/// Receives `len` bytes and gives them to `take`, piece by piece; without a length, all until the end of the stream.
+pub(super) fn receive_for(
+    wire: &Wire,
+    len: Option<u64>,
+    account: &mut Account,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<u64, Stuck> {
+    let mut buffer = vec![0; len.map_or(BUFFER, |len| len.min(BUFFER as u64) as usize)];
+    let mut done = 0;
+    wire.wait_for(1);
+    while len != Some(done) {
+        let want = len.map_or(BUFFER, |len| (len - done).min(BUFFER as u64) as usize);
+        account.calls += 1;
+        let count = match recv(wire.socket(), &mut buffer[..want]) {
+            Ok(0) if len.is_none() => break,
+            Ok(0) => return Err(Failure::closed().into()),
+            Ok(count) => count,
+            Err(error) => {
+                wire.wait_after(&error, PollFlags::IN, None)?;
+                continue;
+            }
+        };
+        take(&buffer[..count]).map_err(|error| Stuck::File("write(2)", error))?;
+        account.method("copy");
+        account.calls += 1;
+        account.copied += 2 * count as u64;
+        account.bytes += count as u64;
+        done += count as u64;
+    }
+    Ok(done)
 }
 
 #[cfg(test)]
@@ -234,7 +169,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         thread::spawn(move || peer.write_all(&bytes));
-        Wire::new(listener.accept().unwrap().0, Stop::default()).unwrap()
+        Wire::new(listener.accept().unwrap().0, Stop::default(), None).unwrap()
     }
 
     fn content(file: &mut File) -> Vec<u8> {
@@ -246,17 +181,17 @@ mod tests {
 
     #[test]
     fn exactly_so_many_bytes_go_into_the_file() {
-        let bytes: Vec<u8> = (0..3_000_001_u32).map(|at| (at % 251) as u8).collect();
-        for must_copy in [false, true] {
+        // Longer and shorter than what is waited for at once.
+        for len in [1, 70_000, u64::from(SOME), u64::from(SOME) + 1, 3_000_001] {
+            let bytes: Vec<u8> = (0..len as u32 + 5).map(|at| (at % 251) as u8).collect();
             let wire = wire_with(bytes.clone());
-            let mut receiving = Receiving { must_copy, ..Receiving::default() };
             let (mut file, mut account) = (tempfile::tempfile().unwrap(), Account::new());
             let mut told = 0;
-            let len = bytes.len() as u64 - 5;
-            receiving
-                .receive_into(&wire, &file, 3, len, &mut account, |more| told += more)
-                .unwrap();
-            assert_eq!((told, account.bytes), (len, len));
+            let done = receive_into(&wire, &file, 3, Some(len), &mut account, |more| {
+                told += more;
+                Ok(())
+            });
+            assert_eq!((done.unwrap(), told, account.bytes), (len, len, len));
             assert_eq!(content(&mut file)[3..], bytes[..len as usize]);
             let mut rest = [0; 5];
             wire.read_exact(&mut rest, None).unwrap();
@@ -265,24 +200,75 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_spliced_to_gets_every_byte() {
-        // splice(2) into a file that was opened with O_APPEND is EINVAL; so is what is in the pipe by then.
-        let temp = tempfile::NamedTempFile::new().unwrap();
-        let file = File::options().append(true).read(true).open(temp.path()).unwrap();
-        let bytes: Vec<u8> = (0..300_000_u32).map(|at| (at % 241) as u8).collect();
+    fn without_a_length_the_end_of_the_stream_is_the_end() {
+        let bytes: Vec<u8> = (0..1_000_001_u32).map(|at| (at % 251) as u8).collect();
+        let (file, mut account) = (tempfile::tempfile().unwrap(), Account::new());
         let wire = wire_with(bytes.clone());
-        let (mut receiving, mut account) = (Receiving::default(), Account::new());
-        receiving.receive_into(&wire, &file, 0, 300_000, &mut account, |_| {}).unwrap();
-        assert!(receiving.must_copy, "it was refused");
+        let done = receive_into(&wire, &file, 0, None, &mut account, |_| Ok(()));
+        assert_eq!(done.unwrap(), 1_000_001);
         assert_eq!(content(&mut { file }), bytes);
+        let (wire, mut copied) = (wire_with(bytes.clone()), Vec::new());
+        let done = receive_for(&wire, None, &mut account, |some| {
+            copied.extend_from_slice(some);
+            Ok(())
+        });
+        assert_eq!((done.unwrap(), copied), (1_000_001, bytes));
     }
 
     #[test]
     fn the_end_of_the_connection_is_no_end_of_the_file() {
         let wire = wire_with(vec![7; 1000]);
         let (file, mut account) = (tempfile::tempfile().unwrap(), Account::new());
-        let result = Receiving::default().receive_into(&wire, &file, 0, 1001, &mut account, |_| {});
+        let result = receive_into(&wire, &file, 0, Some(1001), &mut account, |_| Ok(()));
         assert!(matches!(result, Err(Stuck::Wire(Failure::Connection(_)))));
+    }
+
+    #[test]
+    fn what_comes_drop_by_drop_is_taken_before_there_is_much() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let wire = Wire::new(listener.accept().unwrap().0, Stop::default(), None).unwrap();
+        let (file, mut account) = (tempfile::tempfile().unwrap(), Account::new());
+        peer.write_all(&[7; 1000]).unwrap();
+        let (told, tell) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            // Only when it has been taken comes the rest.
+            assert_eq!(tell.recv().unwrap(), 1000);
+            peer.write_all(&[7; 999_000]).unwrap();
+        });
+        receive_into(&wire, &file, 0, Some(1_000_000), &mut account, |more| {
+            let _ = told.send(more);
+            Ok(())
+        })
+        .unwrap();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_peer_that_says_nothing_is_given_up_and_one_that_says_little_is_not() {
+        let idle = Some(Duration::from_millis(600));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let wire = Wire::new(listener.accept().unwrap().0, Stop::default(), idle).unwrap();
+        let (file, mut account) = (tempfile::tempfile().unwrap(), Account::new());
+        let (told, tell) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            // Ten times in all, which is longer than the limit.
+            for _ in 0..9 {
+                peer.write_all(&[7; 10]).unwrap();
+                tell.recv().unwrap();
+            }
+            peer
+        });
+        let result = receive_into(&wire, &file, 0, Some(1000), &mut account, |_| {
+            let _ = told.send(());
+            Ok(())
+        });
+        drop(thread.join().unwrap());
+        let Err(Stuck::Wire(failure)) = result else { panic!("it has given up: {result:?}") };
+        assert!(failure.to_string().contains("has said nothing for 0.6 s"), "{failure}");
+        assert_eq!(account.bytes, 90);
+        assert!(matches!(wire.hear(None), Err(Failure::Connection(_))), "nor a message");
     }
 
     #[test]
@@ -292,7 +278,7 @@ mod tests {
             return;
         };
         let (wire, mut account) = (wire_with(vec![7; 1000]), Account::new());
-        let result = Receiving::default().receive_into(&wire, &full, 0, 1000, &mut account, |_| {});
+        let result = receive_into(&wire, &full, 0, Some(1000), &mut account, |_| Ok(()));
         let Err(Stuck::File(_, error)) = result else { panic!("it is full: {result:?}") };
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }

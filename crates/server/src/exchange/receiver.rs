@@ -6,9 +6,10 @@ use super::{
     names::{self, Checked},
     progress::Progress,
     protocol::{self, Entry, Have, Kind, Message, Name, Nonsense, Outcome, Role, Sum},
-    receive::{Receiving, Stuck},
+    receive::{self, Stuck},
     store::{Arriving, Existing, Store},
     sum::{Follower, Hashing},
+    trace::{Remains, Trace},
     wire::Wire,
 };
 use crate::page_cache::text::printable;
@@ -52,6 +53,7 @@ struct Whole {
     arriving: Arriving,
     entry: Entry,
     name: Checked,
+    remains: Remains,
 }
 
 struct Session<'a> {
@@ -62,7 +64,7 @@ struct Session<'a> {
     account: Account,
     tally: Tally,
     queue: VecDeque<Planned>,
-    receiving: Receiving,
+    remains: Remains,
     /// Files that are to get their names, those of one offer at most.
     whole: Vec<Whole>,
     /// How many bytes they are together.
@@ -75,29 +77,35 @@ struct Session<'a> {
     has_taken: bool,
 }
 
-/// Receives everything from one sender. `patience`: how long it may take to greet.
-pub(super) fn run(
-    wire: &Wire,
-    target: &mut Target,
-    quiet: bool,
-    patience: Duration,
-) -> Result<Tally, Failure> {
+/// What is asked of a receiver.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Task {
+    /// What stays in the page cache.
+    pub(super) remains: Remains,
+    /// Whether to say only what goes wrong.
+    pub(super) quiet: bool,
+    /// How long the other side may take to greet.
+    pub(super) patience: Duration,
+}
+
+/// Receives everything from one sender.
+pub(super) fn run(wire: &Wire, target: &mut Target, task: Task) -> Result<Tally, Failure> {
     let hello = Message::Hello {
         role: Role::Receive,
         program: concat!("sendrail ", env!("CARGO_PKG_VERSION")).into(),
         checksum: false,
         total: None,
     };
-    let greeting = wire.greet(&hello, patience).inspect_err(|failure| tell(wire, failure))?;
+    let greeting = wire.greet(&hello, task.patience).inspect_err(|failure| tell(wire, failure))?;
     let mut session = Session {
         wire,
         target,
         checksum: greeting.checksum,
-        progress: Progress::new(quiet, greeting.total),
+        progress: Progress::new(task.quiet, greeting.total),
         account: Account::new(),
         tally: Tally::default(),
         queue: VecDeque::new(),
-        receiving: Receiving::default(),
+        remains: task.remains,
         whole: Vec::new(),
         unsettled: 0,
         outcomes: Vec::new(),
@@ -119,7 +127,7 @@ pub(super) fn run(
         }
         return Err(failure);
     }
-    if !quiet {
+    if !task.quiet {
         eprintln!("{}", session.account.line("received", session.tally, wire.calls()));
     }
     Ok(session.tally)
@@ -196,7 +204,8 @@ impl Session<'_> {
         };
         let settle = |some: &[Whole]| {
             some.iter().try_for_each(|whole| {
-                whole.arriving.settle(&whole.entry).map_err(|error| failed(whole, &error))
+                let settled = whole.arriving.settle(&whole.entry, whole.remains);
+                settled.map_err(|error| failed(whole, &error))
             })
         };
         let mut shares = all.chunks(all.len().div_ceil(FSYNCS).max(1));

@@ -206,8 +206,10 @@ impl Session<'_> {
             Ok(hashing) => hashing,
             Err(error) => return Ok(Err(broken(error))),
         };
+        let busy = protocol::encode(&Message::Busy)?;
         loop {
             self.wire.look()?;
+            self.wire.beat(&busy)?;
             match hashing.step(*len) {
                 Ok(true) => {}
                 Ok(false) => break,

@@ -3,6 +3,7 @@
 use super::{
     names::Checked,
     protocol::{Entry, Time},
+    trace::Remains,
 };
 use crate::page_cache::text::printable;
 use rustix::{
@@ -240,9 +241,18 @@ impl Arriving {
     }
 
     /// It gets its permissions and its time, and is on the disk when this returns.
-    pub(super) fn settle(&self, entry: &Entry) -> io::Result<()> {
+    pub(super) fn settle(&self, entry: &Entry, remains: Remains) -> io::Result<()> {
         dress(self.file.as_fd(), entry)?;
-        Ok(fsync(&self.file)?)
+        self.finish(remains)
+    }
+
+    /// It is on the disk when this returns.
+    pub(super) fn finish(&self, remains: Remains) -> io::Result<()> {
+        fsync(&self.file)?;
+        if !self.is_whole {
+            remains.forget(self.file.as_fd());
+        }
+        Ok(())
     }
 
     /// What is there of it is of no use.

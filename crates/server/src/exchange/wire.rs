@@ -8,7 +8,7 @@ use crate::page_cache::interrupt::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sendrail_sys::{
     send::{recv, recv_discard, send},
-    sockopt::{acknowledged_bytes, unsent_bytes},
+    sockopt::{acknowledged_bytes, set_receive_low_water, unsent_bytes},
 };
 use sendrail_transfer::Acknowledged;
 use socket2::{SockRef, TcpKeepalive};
@@ -26,11 +26,20 @@ const GLANCE: Duration = Duration::from_millis(250);
 /// How long one who was told that nothing more can be taken may go on sending.
 const LINGER: Duration = Duration::from_secs(10);
 
+/// How often one who is busy says that it still is: three times before anybody may lose patience who asks for half a minute.
+const BEAT: Duration = Duration::from_secs(10);
+
 /// A connection.
 pub(super) struct Wire {
     stream: Arc<TcpStream>,
     stop: Stop,
+    /// How long the other side may be silent.
+    idle: Option<Duration>,
     calls: Cell<u64>,
+    /// So many bytes are waited for.
+    low_water: Cell<u32>,
+    /// When something was last said.
+    said: Cell<Instant>,
 }
 
 /// What the other side said of itself.
@@ -43,8 +52,8 @@ pub(super) struct Greeting {
 }
 
 impl Wire {
-    /// Takes a connection.
-    pub(super) fn new(stream: TcpStream, stop: Stop) -> io::Result<Self> {
+    /// Takes a connection. `idle`: how long the other side may be silent where nobody says otherwise; for ever without.
+    pub(super) fn new(stream: TcpStream, stop: Stop, idle: Option<Duration>) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         // Messages are small and waited for; what is large is corked by the engine.
         stream.set_nodelay(true)?;
@@ -54,7 +63,14 @@ impl Wire {
             .with_interval(Duration::from_secs(10))
             .with_retries(6);
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-        Ok(Self { stream: Arc::new(stream), stop, calls: Cell::new(0) })
+        Ok(Self {
+            stream: Arc::new(stream),
+            stop,
+            idle,
+            calls: Cell::new(0),
+            low_water: Cell::new(1),
+            said: Cell::new(Instant::now()),
+        })
     }
 
     /// The socket.
@@ -78,6 +94,7 @@ impl Wire {
 
     /// Both say who they are. `patience`: how long the other side may take.
     pub(super) fn greet(&self, hello: &Message, patience: Duration) -> Result<Greeting, Failure> {
+        let patience = self.idle.map_or(patience, |idle| idle.min(patience));
         let until = Some(Instant::now() + patience);
         self.write_all(&PREAMBLE)?;
         self.say(hello)?;
@@ -110,13 +127,42 @@ impl Wire {
         self.write_all(&protocol::encode(message)?)
     }
 
+    /// Says now and then that this side is still busy, when it has nothing else to say.
+    pub(super) fn beat(&self, still: &[u8]) -> Result<(), Failure> {
+        if self.said.get().elapsed() < BEAT { Ok(()) } else { self.write_all(still) }
+    }
+
     /// Receives a message: exactly its bytes, for what follows may be a file's.
     pub(super) fn hear(&self, until: Option<Instant>) -> Result<Message, Failure> {
-        let mut head = [0; 4];
-        self.read_exact(&mut head, until)?;
-        let mut body = vec![0; protocol::message_len(head)?];
-        self.read_exact(&mut body, until)?;
-        Ok(protocol::decode(&body)?)
+        loop {
+            let mut head = [0; 4];
+            self.read_exact(&mut head, until)?;
+            let mut body = vec![0; protocol::message_len(head)?];
+            self.read_exact(&mut body, until)?;
+            match protocol::decode(&body)? {
+                Message::Busy => {}
+                message => return Ok(message),
+            }
+        }
+    }
+
+    /// From now on so many bytes are waited for, or the end. What is there below that can be taken all the same.
+    pub(super) fn wait_for(&self, bytes: u32) {
+        if self.low_water.get() != bytes {
+            self.count();
+            // Where it is refused, it stays at the one byte that it was.
+            if set_receive_low_water(self.socket(), bytes).is_ok() {
+                self.low_water.set(bytes);
+            }
+        }
+    }
+
+    /// Whether it can be waited any longer for one who was last heard then.
+    pub(super) fn is_patient(&self, heard: Instant) -> Result<(), Failure> {
+        match self.idle {
+            Some(idle) if heard.elapsed() >= idle => Err(Failure::silent(idle)),
+            _ => Ok(()),
+        }
     }
 
     /// Receives exactly so many bytes.
@@ -125,6 +171,7 @@ impl Wire {
         mut buffer: &mut [u8],
         until: Option<Instant>,
     ) -> Result<(), Failure> {
+        self.wait_for(1);
         while !buffer.is_empty() {
             self.count();
             match recv(self.socket(), buffer) {
@@ -145,6 +192,7 @@ impl Wire {
                 Err(error) => self.wait_after(&error, PollFlags::OUT, None)?,
             }
         }
+        self.said.set(Instant::now());
         Ok(())
     }
 
@@ -168,11 +216,15 @@ impl Wire {
         what: PollFlags,
         until: Option<Instant>,
     ) -> Result<PollFlags, Failure> {
+        let begun = Instant::now();
         loop {
             self.look()?;
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(Failure::Connection("the other side says nothing".into()));
+            }
+            if until.is_none() {
+                self.is_patient(begun)?;
             }
             self.count();
             let ready = ready(self.socket(), what, left.map_or(GLANCE, |left| left.min(GLANCE)))

@@ -2,7 +2,7 @@
 
 use super::{
     Arriving, Existing, Failure, Follower, Hashing, Kind, Message, Outcome, Planned, Session,
-    Stuck, Sum, Target, Whole, Write, of_stranger, printable, protocol, unexpected,
+    Stuck, Sum, Target, Trace, Whole, Write, of_stranger, printable, protocol, receive, unexpected,
 };
 use rustix::fs::Mode;
 use std::io;
@@ -52,22 +52,14 @@ impl Session<'_> {
             fits(planned, at, len)?;
             let Target::Stdout(out) = &mut *self.target else { unreachable!("asked before") };
             let progress = &self.progress;
-            let taken = self.receiving.receive_for(self.wire, len, &mut self.account, |bytes| {
+            let taken = receive::receive_for(self.wire, Some(len), &mut self.account, |bytes| {
                 if let Some(hasher) = &mut hasher {
                     hasher.update(bytes);
                 }
                 progress.moved(bytes.len() as u64);
                 out.write_all(bytes)
             });
-            taken.map_err(|stuck| match stuck {
-                Stuck::Wire(failure) => failure,
-                Stuck::File(_, error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    Failure::Local("who reads standard output has closed it".into())
-                }
-                Stuck::File(_, error) => {
-                    Failure::Local(format!("cannot write to standard output: {error}"))
-                }
-            })?;
+            taken.map_err(Stuck::of_stdout)?;
             at += len;
         }
         match self.end(&shown)? {
@@ -133,7 +125,7 @@ impl Session<'_> {
         if let (Ok(Outcome::Arrived), Planned { entry, name: Some(name), .. }) = (&outcome, planned)
         {
             self.unsettled += entry.size.unwrap_or(u64::from(protocol::MAX_CHUNK));
-            self.whole.push(Whole { arriving, entry, name });
+            self.whole.push(Whole { arriving, entry, name, remains: self.remains });
         }
         outcome
     }
@@ -149,15 +141,16 @@ impl Session<'_> {
         let failed = |doing: &str, error: &io::Error| {
             Failure::Local(format!("{shown}: {doing} failed: {error}"))
         };
+        let mut trace = Trace::new(self.remains, &arriving.file, from, planned.entry.size);
         let mut at = from;
         while let Some(len) = self.chunk()? {
             fits(planned, at, len)?;
             let (mut now, progress) = (at, &self.progress);
-            let filled = self.receiving.receive_into(
+            let filled = receive::receive_into(
                 self.wire,
                 &arriving.file,
                 at,
-                len,
+                Some(len),
                 &mut self.account,
                 |more| {
                     now += more;
@@ -165,14 +158,13 @@ impl Session<'_> {
                     if let Some(follower) = &mut follower {
                         follower.up_to(now);
                     }
+                    trace.up_to(now)
                 },
             );
-            filled.map_err(|stuck| match stuck {
-                Stuck::Wire(failure) => failure,
-                Stuck::File(doing, error) => failed(doing, &error),
-            })?;
+            filled.map_err(|stuck| stuck.of_file(shown))?;
             at += len;
         }
+        self.account.calls += trace.calls;
         let sent = match self.end(shown)? {
             End::Whole(sum) => sum,
             End::Broken(good) => {
@@ -199,10 +191,14 @@ impl Session<'_> {
 
     /// The length of the next chunk; nothing after the last one.
     fn chunk(&mut self) -> Result<Option<u64>, Failure> {
-        let mut head = [0; 4];
-        self.wire.read_exact(&mut head, None)?;
-        let len = protocol::chunk_len(head)?;
-        Ok((len > 0).then_some(len.into()))
+        loop {
+            let mut head = [0; 4];
+            self.wire.read_exact(&mut head, None)?;
+            if head != protocol::BUSY.to_be_bytes() {
+                let len = protocol::chunk_len(head)?;
+                return Ok((len > 0).then_some(len.into()));
+            }
+        }
     }
 
     fn end(&mut self, shown: &str) -> Result<End, Failure> {

@@ -4,12 +4,13 @@ use super::{Broken, OfOneFile, Session, could_not};
 use crate::exchange::{
     failure::Failure,
     protocol::{self, Have, MAX_CHUNK, Message, Sum},
+    steps::{self, Over},
     sum::Follower,
     wire::ready,
 };
 use rustix::event::PollFlags;
 use sendrail_sys::sockopt::set_tcp_cork;
-use sendrail_transfer::{Chain, Disk, FileFault, FileRange, Step, Transfer};
+use sendrail_transfer::{Chain, FileFault, FileRange, Transfer};
 use std::{
     fs::File,
     io::{self, Read},
@@ -94,28 +95,21 @@ impl Session<'_> {
         let mut transfer = Transfer::new(chain, self.task.options.clone());
         transfer.acknowledged_by(self.wire.far_end());
         let mut moved = 0;
-        let fault = loop {
-            let step = transfer.step(self.wire.socket(), Disk::MayWait);
-            let now = transfer.receipt().file_bytes;
+        let wire = self.wire;
+        let over = steps::all(wire, &mut transfer, PollFlags::IN | PollFlags::OUT, |now| {
             self.progress.moved(now - moved);
             moved = now;
             if let Some(follower) = &mut follower {
                 follower.up_to(at + moved);
             }
-            match step {
-                Step::Done => break None,
-                Step::Failed(fault) => break Some(fault),
-                Step::PeerGone(error) => return Err(Failure::broke(&error)),
-                Step::Yield | Step::WaitDisk => self.wire.look()?,
-                Step::WaitSocket => drop(self.wire.wait(PollFlags::IN | PollFlags::OUT, None)?),
-            }
             // The other side may have said of an earlier file that it arrived, or now that it can take no more.
-            while self.wire.has_word()? {
+            while wire.has_word()? {
                 self.expect_result()?;
             }
-        };
+            Ok(())
+        })?;
         self.account.transfer(transfer.receipt());
-        let Some(fault) = fault else { return Ok(Ok(())) };
+        let Over::Broken(fault) = over else { return Ok(Ok(())) };
         // What was promised must come, whatever it is, or nothing that follows would be understood.
         let begun = (moved / chunk + 1).min((end - at).div_ceil(chunk));
         let promised = end.min(at + begun * chunk);
@@ -160,6 +154,7 @@ impl Session<'_> {
                 self.expect_result()?;
             }
             if readable.is_empty() {
+                self.wire.beat(&protocol::BUSY.to_be_bytes())?;
                 continue;
             }
             match stdin.read(&mut buffer[4..]) {
