@@ -23,6 +23,7 @@ mod broken;
 mod failing;
 mod hostile;
 mod looks;
+mod raw;
 mod silent;
 
 /// Sends `paths` into `target` and looks that both sides are content. What both said.

@@ -29,6 +29,7 @@ Examples:
   sendrail send [2001:db8::7]:7700 .          what is in the current directory
   tar c photos | sendrail send host -         what a program writes; recv - gives it to another
   sendrail send --listen [::]:7700 film.mp4   recv --connect fetches it
+  sendrail send --raw host:9000 film.mp4      to nc -l 9000 >film.mp4
 \n{EXIT_STATUS}")
 )]
 pub struct SendArguments {
@@ -63,6 +64,11 @@ pub struct SendArguments {
     #[arg(long)]
     pub no_checksum: bool,
 
+    /// Plain bytes, as nc sends them: no names, no checksum, no way on after a break. The other side is nc, socat, or
+    /// recv --raw. Files only, one after the other
+    #[arg(long, conflicts_with = "name")]
+    pub raw: bool,
+
     /// No progress, and no receipt at the end; only what goes wrong
     #[arg(long, short)]
     pub quiet: bool,
@@ -79,6 +85,7 @@ Examples:
   sendrail recv --listen 192.0.2.7:9000 x.iso  one file, under that name, by one interface
   sendrail recv - | tar x                      to a program
   sendrail recv --connect host .               from sendrail send --listen
+  sendrail recv --raw --listen [::]:9000 x     from nc host 9000 <x
 \n{EXIT_STATUS}"))]
 pub struct RecvArguments {
     /// A directory that exists, a file, or - for standard output
@@ -107,6 +114,7 @@ pub struct RecvArguments {
     #[arg(
         long,
         value_name = "SECONDS",
+        default_value_if("raw", "true", "0"),
         default_value = "120",
         value_parser = clap::value_parser!(u32)
     )]
@@ -115,6 +123,10 @@ pub struct RecvArguments {
     /// What stays in the page cache of what arrives
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     pub cached: Remains,
+
+    /// Plain bytes, as nc sends them, into a file or to standard output: whether all came cannot be told
+    #[arg(long, conflicts_with = "keep")]
+    pub raw: bool,
 
     /// No progress, and no receipt at the end; only what goes wrong
     #[arg(long, short)]

@@ -9,6 +9,7 @@
 //! | `source`, `sender`, `steps` | what there is to send; sending it; one transfer of it |
 //! | `receiver`, `store`, `receive` | taking it; where it goes; from the socket into the file |
 //! | `trace` | what that leaves in the page cache |
+//! | `raw` | plain bytes, for nc and its like |
 //! | `sum` | checksums that leave no trace |
 //! | `progress`, `account`, `failure` | what people and scripts are told |
 
@@ -19,6 +20,7 @@ mod failure;
 mod names;
 mod progress;
 mod protocol;
+mod raw;
 mod receive;
 mod receiver;
 mod sender;
@@ -29,7 +31,7 @@ mod sum;
 pub mod trace;
 mod wire;
 
-use crate::page_cache::interrupt::Stop;
+use crate::page_cache::{interrupt::Stop, text::printable};
 use address::{Address, accept};
 use arguments::{RecvArguments, SendArguments};
 use failure::{Failure, Tally};
@@ -74,7 +76,7 @@ fn ended(done: Result<Tally, Failure>) -> ExitCode {
 }
 
 fn try_send(arguments: SendArguments) -> Result<Tally, Failure> {
-    let SendArguments { operands, listen, name, method, drop_behind, no_checksum, quiet } =
+    let SendArguments { operands, listen, name, method, drop_behind, no_checksum, raw, quiet } =
         arguments;
     let mut operands = operands.into_iter();
     let connect = match &listen {
@@ -83,7 +85,7 @@ fn try_send(arguments: SendArguments) -> Result<Tally, Failure> {
     };
     let connect = connect.transpose().map_err(Failure::Local)?;
     let paths: Vec<PathBuf> = operands.map(PathBuf::from).collect();
-    check_paths(&paths)?;
+    check_paths(&paths, raw)?;
     let stop = catch_signals()?;
     let sources = Sources { paths, stdin_name: name.unwrap_or_default() };
     let mut task = sender::Task {
@@ -109,11 +111,11 @@ fn try_send(arguments: SendArguments) -> Result<Tally, Failure> {
     };
     // A receiver may need long to look what it has, and to write it to its disk.
     let wire = wire(stream, &stop, None)?;
-    sender::run(&wire, &task)
+    if raw { raw::send(&wire, &task) } else { sender::run(&wire, &task) }
 }
 
 /// What was typed and is not there is a mistake, and better said before anybody connects.
-fn check_paths(paths: &[PathBuf]) -> Result<(), Failure> {
+fn check_paths(paths: &[PathBuf], raw: bool) -> Result<(), Failure> {
     if paths.is_empty() {
         return Err(Failure::Local("nothing to send: name files, directories, or -".into()));
     }
@@ -122,14 +124,25 @@ fn check_paths(paths: &[PathBuf]) -> Result<(), Failure> {
         return Err(Failure::Local("standard input can be sent once".into()));
     }
     for path in paths.iter().filter(|path| *path != dash) {
-        path.metadata().map_err(|error| Failure::of_file("cannot send", path, &error))?;
+        let found = path.metadata();
+        let found = found.map_err(|error| Failure::of_file("cannot send", path, &error))?;
+        if raw && found.is_dir() {
+            let path = printable(path, false);
+            let instead = "tar c DIR | sendrail send --raw ADDR -";
+            return Err(Failure::Local(format!("{path} is a directory: {instead}")));
+        }
     }
     Ok(())
 }
 
 fn try_recv(arguments: &RecvArguments) -> Result<Tally, Failure> {
-    let RecvArguments { cached, quiet, timeout, .. } = *arguments;
+    let RecvArguments { cached, quiet, raw, timeout, .. } = *arguments;
     let mut target = target(&arguments.target)?;
+    if raw && matches!(target, Target::Folder(_)) {
+        return Err(Failure::Local(
+            "plain bytes have no name: receive them into a FILE or -".into(),
+        ));
+    }
     let stop = catch_signals()?;
     let idle = (timeout > 0).then(|| Duration::from_secs(timeout.into()));
     let mut task = receiver::Task { remains: cached, quiet, patience: GREETING };
@@ -142,7 +155,8 @@ fn try_recv(arguments: &RecvArguments) -> Result<Tally, Failure> {
             None => wait_for_one(&arguments.listen, &stop)?,
         };
         let wire = wire(stream, &stop, idle)?;
-        return receiver::run(&wire, &mut target, task);
+        let run = if raw { raw::recv } else { receiver::run };
+        return run(&wire, &mut target, task);
     }
     let listener = arguments.listen.listen()?;
     say_listening(&listener)?;

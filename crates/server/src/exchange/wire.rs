@@ -247,6 +247,26 @@ impl Wire {
         if self.stop.is_asked() { Err(Failure::Interrupted) } else { Ok(()) }
     }
 
+    /// What was sent is not all there is: the connection is reset when it is closed (socket(7), SO_LINGER), so that nobody
+    /// takes its end for that of the bytes.
+    pub(super) fn break_off(&self) {
+        let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Says that nothing more is sent, and waits until the other side, which must have read all of it by then, closes. What it
+    /// says is thrown away.
+    pub(super) fn finish(&self) -> Result<(), Failure> {
+        self.stream.shutdown(Shutdown::Write).map_err(|error| Failure::broke(&error))?;
+        loop {
+            self.count();
+            match recv_discard(self.socket(), 1 << 20) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => self.wait_after(&error, PollFlags::IN, None)?,
+            }
+        }
+    }
+
     /// Says why nothing more can be taken, and throws away what still comes: a socket that is closed with bytes unread
     /// is reset (RFC 1122, 4.2.2.13), and the reason may be lost with it.
     pub(super) fn give_up(&self, message: String, again: bool) {
