@@ -146,7 +146,7 @@ pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Run> {
 }
 
 /// Seconds are fine enough for a name.
-fn now() -> String {
+pub(crate) fn now() -> String {
     let now = Timestamp::try_from(SystemTime::now())
         .expect("the clock is between the years -9999 and 9999");
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

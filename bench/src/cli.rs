@@ -17,6 +17,8 @@ use crate::report::{Role, Run};
 const PUBLISHABLE_ROUNDS: u32 = 5;
 /// The same where each round of a server takes the better part of a minute, most of which is not the measurement.
 const PUBLISHABLE_COLD_ROUNDS: u32 = 3;
+/// The same where a round is over in a second.
+const PUBLISHABLE_EXCHANGE_ROUNDS: u32 = 7;
 
 /// The arena: measures Sendrail and its peers on the same work in one run: CPU, latency, memory, system calls.
 ///
@@ -42,6 +44,10 @@ pub(crate) struct Arguments {
     /// Only these cases, e.g. 1k-64,10k-64,idle-10000 (see --list); `cold` is all the cold ones
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) cases: Vec<String>,
+
+    /// Measure `sendrail send` instead of servers: its CPU time beside nc, socat, pv and Java's transferTo, 7 rounds
+    #[arg(long, conflicts_with_all = ["quick", "cases", "peers", "variant", "self_check", "floor"])]
+    pub(crate) exchange: bool,
 
     /// Print the names of the cases
     #[arg(long)]
@@ -116,6 +122,8 @@ pub(crate) struct Plan {
     pub(crate) network: Network,
     pub(crate) spin: bool,
     pub(crate) self_check: bool,
+    /// The binary whose `send` is measured, if it is that.
+    pub(crate) exchange: Option<PathBuf>,
     has_variants: bool,
     pub(crate) check: bool,
     out: Option<PathBuf>,
@@ -131,11 +139,14 @@ impl TryFrom<Arguments> for Plan {
         if !(0.05..=3600.0).contains(&seconds) {
             bail!("--seconds {seconds} is not between 0.05 and 3600");
         }
+        let rounds = if arguments.exchange { PUBLISHABLE_EXCHANGE_ROUNDS } else { rounds };
         let cases = match (arguments.cases.as_slice(), arguments.quick) {
+            _ if arguments.exchange => Vec::new(),
             ([], false) => case::standard(),
             ([], true) => case::quick(),
             (names, _) => case::by_names(names)?,
         };
+        let exchange = if arguments.exchange { Some(subject(&arguments)?) } else { None };
         let entrants = entrants(&arguments, cases.iter().any(|case| case.is_cold()))?;
         let network = if arguments.here {
             Network::here()
@@ -151,11 +162,19 @@ impl TryFrom<Arguments> for Plan {
             network,
             spin: arguments.spin,
             self_check: arguments.self_check,
+            exchange,
             has_variants: !arguments.variant.is_empty(),
             check: arguments.check,
             out: arguments.out,
         })
     }
+}
+
+fn subject(arguments: &Arguments) -> Result<PathBuf> {
+    arguments.server_binary.canonicalize().with_context(|| {
+        let shown = arguments.server_binary.display();
+        format!("no Sendrail at {shown} (cargo build --release, or say where with --server-binary)")
+    })
 }
 
 fn entrants(arguments: &Arguments, cold: bool) -> Result<Vec<Entrant>> {
@@ -166,10 +185,7 @@ fn entrants(arguments: &Arguments, cold: bool) -> Result<Vec<Entrant>> {
             entrant(Role::Peer, Box::new(peer::Nginx::named("nginx-b"))),
         ]);
     }
-    let binary = arguments.server_binary.canonicalize().with_context(|| {
-        let shown = arguments.server_binary.display();
-        format!("no Sendrail at {shown} (cargo build --release, or say where with --server-binary)")
-    })?;
+    let binary = subject(arguments)?;
     let mut entrants = vec![entrant(Role::Subject, Box::new(peer::Sendrail::at(binary.clone())))];
     for typed in &arguments.variant {
         let variant = peer::Sendrail::variant(binary.clone(), typed)?;
@@ -202,7 +218,11 @@ impl Plan {
     pub(crate) fn reservations(&self) -> Vec<String> {
         let mut reservations = self.network.reservations();
         let cold = self.cases.iter().all(|case| case.is_cold());
-        let least = if cold { PUBLISHABLE_COLD_ROUNDS } else { PUBLISHABLE_ROUNDS };
+        let least = match (&self.exchange, cold) {
+            (Some(_), _) => PUBLISHABLE_EXCHANGE_ROUNDS,
+            (None, true) => PUBLISHABLE_COLD_ROUNDS,
+            (None, false) => PUBLISHABLE_ROUNDS,
+        };
         if self.rounds < least {
             reservations.push(format!("{} rounds instead of {least}", self.rounds));
         }

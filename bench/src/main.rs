@@ -9,6 +9,7 @@ mod cli;
 mod cpu;
 mod disk;
 mod environment;
+mod exchange;
 mod floor;
 mod interrupt;
 mod limits;
@@ -59,7 +60,10 @@ fn measure(interrupt: &Interrupt) -> Result<ExitCode> {
         return floor::serve(root).map(|()| ExitCode::SUCCESS);
     }
     let plan = Plan::try_from(arguments)?;
-    let run = arena::run(&plan, interrupt)?;
+    let run = match plan.exchange {
+        Some(_) => exchange::run(&plan, interrupt)?,
+        None => arena::run(&plan, interrupt)?,
+    };
     report::publish(&run, &plan.out(&run))?;
     Ok(if plan.check && run.missed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -58,6 +58,8 @@ pub(crate) enum Role {
     /// The one whose figures are set against the others'.
     Subject,
     Peer,
+    /// The subject with other options; never the best.
+    Variant,
     /// No server, but what the kernel alone costs; never the best.
     Floor,
 }
@@ -85,6 +87,8 @@ pub(crate) enum Chapter {
     Crowd,
     /// Files that nobody has read yet, beside a hot set, in little memory.
     Cold,
+    /// One file from one machine to another, without a server.
+    Exchange,
 }
 
 impl Chapter {
@@ -96,6 +100,7 @@ impl Chapter {
             Chapter::Latency => "Latency at a fixed offered rate",
             Chapter::Crowd => "Crowds: idle connections, slow readers, memory",
             Chapter::Cold => "Cold files beside a hot set",
+            Chapter::Exchange => "One file from one machine to another",
         }
     }
 }

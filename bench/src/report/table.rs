@@ -155,7 +155,9 @@ fn warnings(cases: &[CaseReport]) -> String {
 /// For the heading of a report: who was measured, the floor apart.
 pub(super) fn names(servers: &[ServerRecord]) -> String {
     let shown = |server: &ServerRecord| match server.role {
-        Role::Subject | Role::Peer => format!("{} ({})", server.name, server.version),
+        Role::Subject | Role::Variant | Role::Peer => {
+            format!("{} ({})", server.name, server.version)
+        }
         Role::Floor => {
             format!("{}, which is no server but what the kernel alone costs", server.name)
         }

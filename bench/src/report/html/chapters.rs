@@ -9,13 +9,14 @@ use super::tables::{absent, doubts, of_figures};
 use super::{hot, number};
 use crate::report::{Better, CaseReport, Chapter, Figure, Run};
 
-const CHAPTERS: [Chapter; 6] = [
+const CHAPTERS: [Chapter; 7] = [
     Chapter::Hot,
     Chapter::Mix,
     Chapter::Requests,
     Chapter::Latency,
     Chapter::Crowd,
     Chapter::Cold,
+    Chapter::Exchange,
 ];
 
 /// All chapters that have cases.
@@ -76,6 +77,7 @@ fn anchor(chapter: Chapter) -> &'static str {
         Chapter::Latency => "latency",
         Chapter::Crowd => "crowd",
         Chapter::Cold => "cold",
+        Chapter::Exchange => "exchange",
     }
 }
 

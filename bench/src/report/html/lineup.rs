@@ -59,7 +59,7 @@ impl<'a> Lineup<'a> {
         let mut free = (0..PEERS.len()).rev().filter(|color| !taken.contains(color)).cycle();
         let color = |server: &ServerRecord| match server.role {
             Role::Peer => known(server).or_else(|| free.next()).unwrap_or(0),
-            Role::Subject | Role::Floor => 0,
+            Role::Subject | Role::Variant | Role::Floor => 0,
         };
         Lineup { servers: &run.servers, colors: run.servers.iter().map(color).collect() }
     }
@@ -111,7 +111,7 @@ impl<'a> Lineup<'a> {
     fn write_style(&self, out: &mut String) -> std::fmt::Result {
         let color = |server: usize| match self.servers[server].role {
             Role::Subject => SUBJECT,
-            Role::Floor => FLOOR,
+            Role::Variant | Role::Floor => FLOOR,
             Role::Peer => {
                 let (_, light, dark) = PEERS[self.colors[server]];
                 (light, dark)
