@@ -9,6 +9,7 @@ use clap::Parser;
 
 use crate::arena::Entrant;
 use crate::case::{self, Case};
+use crate::exchange;
 use crate::namespace::{self, Network};
 use crate::peer::{self, Peer};
 use crate::report::{Role, Run};
@@ -45,8 +46,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) cases: Vec<String>,
 
-    /// Measure `sendrail send` instead of servers: its CPU time beside nc, socat, pv and Java's transferTo, 7 rounds
-    #[arg(long, conflicts_with_all = ["quick", "cases", "peers", "variant", "self_check", "floor"])]
+    /// Measure `sendrail send` instead of servers: its CPU time beside nc, socat, pv and Java's transferTo, 7 rounds.
+    /// With --cases, only those of send-nothing, send-1g, send-4g and send-cold-4g
+    #[arg(long, conflicts_with_all = ["quick", "peers", "variant", "self_check", "floor"])]
     pub(crate) exchange: bool,
 
     /// Print the names of the cases
@@ -122,8 +124,8 @@ pub(crate) struct Plan {
     pub(crate) network: Network,
     pub(crate) spin: bool,
     pub(crate) self_check: bool,
-    /// The binary whose `send` is measured, if it is that.
-    pub(crate) exchange: Option<PathBuf>,
+    /// The binary whose `send` is measured, if it is that, and in which cases.
+    pub(crate) exchange: Option<(PathBuf, Vec<&'static exchange::Work>)>,
     has_variants: bool,
     pub(crate) check: bool,
     out: Option<PathBuf>,
@@ -146,7 +148,11 @@ impl TryFrom<Arguments> for Plan {
             ([], true) => case::quick(),
             (names, _) => case::by_names(names)?,
         };
-        let exchange = if arguments.exchange { Some(subject(&arguments)?) } else { None };
+        let exchange = if arguments.exchange {
+            Some((subject(&arguments)?, exchange::works(&arguments.cases)?))
+        } else {
+            None
+        };
         let entrants = entrants(&arguments, cases.iter().any(|case| case.is_cold()))?;
         let network = if arguments.here {
             Network::here()

@@ -31,7 +31,8 @@ const GIB: f64 = (1_u64 << 30) as f64;
 const OTHERS: f64 = 0.05;
 
 /// What is sent.
-struct Work {
+#[derive(Debug)]
+pub(crate) struct Work {
     name: &'static str,
     about: &'static str,
     len: u64,
@@ -50,7 +51,7 @@ const BOUNDS: &[(&str, f64)] = &[
     ("java-lean", 0.95),
 ];
 
-const WORKS: [Work; 4] = [
+static WORKS: [Work; 4] = [
     Work {
         name: "send-nothing",
         about: "an empty file: what starting and connecting costs",
@@ -80,6 +81,21 @@ const WORKS: [Work; 4] = [
         bounds: BOUNDS,
     },
 ];
+
+/// Those of these names; all of them if none is named.
+pub(crate) fn works(names: &[String]) -> Result<Vec<&'static Work>> {
+    if names.is_empty() {
+        return Ok(WORKS.iter().collect());
+    }
+    let by_name = |name: &String| {
+        let found = WORKS.iter().find(|work| work.name == name);
+        found.with_context(|| {
+            let known: Vec<&str> = WORKS.iter().map(|work| work.name).collect();
+            format!("no case {name:?} of the exchange; there are {}", known.join(", "))
+        })
+    };
+    names.iter().map(by_name).collect()
+}
 
 /// One sender, once.
 #[derive(Debug, Serialize)]
@@ -116,7 +132,7 @@ pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Run> {
     let cores = Cores::claim()?;
     let ground = Ground::prepare(plan.scratch.as_deref())?;
     let environment = Environment::now(&plan.network, cores, &ground.root());
-    let binary = plan.exchange.as_ref().context("a run of the exchange")?;
+    let (binary, works) = plan.exchange.as_ref().context("a run of the exchange")?;
     let classes = ground.state("java")?;
     let java = sender::compile_java(&classes).map_err(|error| format!("{error:#}"));
 
@@ -145,7 +161,7 @@ pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Run> {
     }
     let field = Field { senders, cores, interrupt, rounds: plan.rounds };
     let mut cases = Vec::new();
-    for work in &WORKS {
+    for work in works {
         eprintln!("{}: {}", work.name, work.about);
         let document = ground.random(&format!("{}.bin", work.len), work.len)?;
         let report = field.measure(work, &document)?;
@@ -292,4 +308,41 @@ fn warnings(samples: &[Sample]) -> Vec<String> {
         warnings.push(format!("the hypervisor took {:.0} % of a core away", stolen * 100.0));
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+    use super::*;
+
+    #[test]
+    fn cases_are_taken_by_name() {
+        assert_eq!(works(&[]).unwrap().len(), WORKS.len());
+        let some = works(&["send-4g".into(), "send-1g".into()]).unwrap();
+        assert_eq!(some.iter().map(|work| work.len >> 30).collect::<Vec<_>>(), [4, 1]);
+        assert!(works(&["1k-64".into()]).unwrap_err().to_string().contains("send-cold-4g"));
+    }
+
+    #[test]
+    fn what_comes_is_counted_and_so_is_what_it_cost() {
+        let (Ok(ground), Ok(cores)) = (Ground::prepare(None), Cores::claim()) else {
+            eprintln!("skipped: no real file system for temporary files here, or no core");
+            return;
+        };
+        let interrupt = Interrupt::default();
+        let senders = sender::all(std::path::Path::new("/nowhere"), &ground.root());
+        let field = Field { senders, cores, interrupt: &interrupt, rounds: 1 };
+        let document = ground.random("file", 3_000_001).unwrap();
+        let socat = field.senders.iter().find(|sender| sender.name == "socat").unwrap();
+        if socat.find().is_err() {
+            eprintln!("skipped: socat is not installed");
+            return;
+        }
+        let sample = field.send(socat, &WORKS[1], &document).unwrap();
+        assert!(sample.bytes == 3_000_001 && sample.cpu_seconds > 0.0, "{sample:?}");
+        let none = field.senders.first().unwrap();
+        let error = field.send(none, &WORKS[1], &document).unwrap_err();
+        assert!(error.to_string().contains("it failed"), "{error}");
+    }
 }
