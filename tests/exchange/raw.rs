@@ -3,7 +3,7 @@
 use super::*;
 use std::{
     io::Read,
-    net::{Shutdown, TcpStream},
+    net::TcpStream,
     process::{Child, Command},
 };
 
@@ -130,7 +130,7 @@ fn what_is_cut_does_not_look_whole() {
     // The same seen by the receiver, without anybody between.
     let receiver = recv_raw(&target);
     let stream = TcpStream::connect(receiver.address).unwrap();
-    (&stream).write_all(&[7; 100_000]).unwrap();
+    (&stream).write_all(&vec![7; 100_000]).unwrap();
     socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     drop(stream);
     let (code, heard) = receiver.end();
@@ -168,17 +168,23 @@ fn what_plain_bytes_cannot_say_is_refused() {
     refused(exchange("recv", ["--raw", "--keep"]).arg("x"), "cannot be used with");
 }
 
+/// That the kernel has taken the bytes says nothing of whom they are for.
 #[test]
-fn the_sender_waits_until_the_other_side_has_read_it_all() {
+fn the_sender_waits_until_the_other_side_has_closed() {
     let from = Tree::new();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut command = send_raw(listener.local_addr().unwrap(), [from.file("file", "short")]);
-    let mut sender = command.stderr(Stdio::null()).spawn().unwrap();
-    let (mut stream, _) = listener.accept().unwrap();
-    let mut got = Vec::new();
-    stream.read_to_end(&mut got).unwrap();
-    assert_eq!(got, b"short");
-    assert!(sender.try_wait().unwrap().is_none(), "it has not heard the end yet");
-    stream.shutdown(Shutdown::Both).unwrap();
-    assert!(sender.wait().unwrap().success());
+    let path = from.file("file", "short");
+    for (is_reset, code) in [(false, 0), (true, 2)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut command = send_raw(listener.local_addr().unwrap(), [&path]);
+        let mut sender = command.stderr(Stdio::null()).spawn().unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        assert_eq!(got, b"short");
+        if is_reset {
+            socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        }
+        drop(stream);
+        assert_eq!(sender.wait().unwrap().code(), Some(code), "reset: {is_reset}");
+    }
 }

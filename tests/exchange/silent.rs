@@ -27,7 +27,7 @@ fn who_says_nothing_holds_up_the_next_sender_for_a_while_only() {
             stranger.offer("never", "file", Some(10_000_000));
             stranger.say(&json!({"type": "begin", "from": 0}));
             stranger.bytes(&10_000_000_u32.to_be_bytes());
-            stranger.bytes(&[7; 1_000_000]);
+            stranger.bytes(&vec![7; 1_000_000]);
             stranger.0
         }),
     ];

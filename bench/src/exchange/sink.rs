@@ -146,7 +146,7 @@ mod tests {
     fn what_is_sent_is_counted() {
         let sink = Sink::listen(Speaks::Plain).unwrap();
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, sink.port)).unwrap();
-        stream.write_all(&[7; 3_000_001]).unwrap();
+        stream.write_all(&vec![7; 3_000_001]).unwrap();
         drop(stream);
         assert_eq!(sink.end().unwrap(), 3_000_001);
     }

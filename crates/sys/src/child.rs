@@ -31,12 +31,13 @@ pub fn wait(child: Child) -> io::Result<Ended> {
     let mut status = 0;
     // SAFETY: a structure of integers, for which zero is a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both live across the call, and the kernel writes one int and one rusage.
-    while let Err(error) =
-        raw::done(unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) })
-    {
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+    loop {
+        // SAFETY: both live across the call, and the kernel writes one int and one rusage.
+        let reaped = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+        match raw::done(reaped) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(Ended {

@@ -234,7 +234,7 @@ mod tests {
         let thread = thread::spawn(move || {
             // Only when it has been taken comes the rest.
             assert_eq!(tell.recv().unwrap(), 1000);
-            peer.write_all(&[7; 999_000]).unwrap();
+            peer.write_all(&vec![7; 999_000]).unwrap();
         });
         receive_into(&wire, &file, 0, Some(1_000_000), &mut account, |more| {
             let _ = told.send(more);
