@@ -132,3 +132,29 @@ pub struct RecvArguments {
     #[arg(long, short)]
     pub quiet: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a panic is how a test fails
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Recv {
+        #[command(flatten)]
+        arguments: RecvArguments,
+    }
+
+    #[test]
+    fn plain_bytes_are_waited_for_without_a_limit_unless_there_is_one() {
+        for (line, timeout) in [
+            (&["recv", "x"][..], 120),
+            (&["recv", "--timeout", "7", "x"], 7),
+            (&["recv", "--raw", "x"], 0),
+            (&["recv", "--raw", "--timeout", "7", "x"], 7),
+        ] {
+            let typed = Recv::try_parse_from(line).unwrap().arguments;
+            assert_eq!(typed.timeout, timeout, "{line:?}");
+        }
+    }
+}
