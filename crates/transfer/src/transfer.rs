@@ -18,7 +18,6 @@ use crate::{
 use cold::Look;
 use gather::{Gathered, Gathering};
 pub use prefetch::Prefetched;
-use rustix::fs::{OFlags, fcntl_getfl};
 use sendrail_sys::{
     poll::writable_now,
     send::{send, send_vectored},
@@ -163,27 +162,6 @@ impl Transfer {
                 return if in_passing && self.is_bulk() { self.wait_disk() } else { Step::Yield };
             }
         }
-    }
-
-    /// Says that the socket is in non-blocking mode, which saves a `fcntl(2)`: for who has made it so himself, thousands of times a
-    /// second. Should it not be, steps wait inside their calls.
-    pub fn socket_is_nonblocking(&mut self) {
-        self.nonblocking = true;
-    }
-
-    /// Whether the step may be taken on this socket: sendfile(2) and splice(2) have no flag against waiting for it.
-    #[inline]
-    pub(crate) fn check_mode(&mut self, socket: BorrowedFd<'_>, disk: Disk) -> io::Result<()> {
-        if self.nonblocking || disk == Disk::MayWait {
-            return Ok(());
-        }
-        let mode = self.receipt.call(|| Ok(fcntl_getfl(socket)?))?;
-        if !mode.contains(OFlags::NONBLOCK) {
-            let blocking = "the socket is in blocking mode, where this thread must not wait (O_NONBLOCK, fcntl(2))";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, blocking));
-        }
-        self.nonblocking = true;
-        Ok(())
     }
 
     /// Says how to find out what the peer has acknowledged when the transfer is over. Without it, the

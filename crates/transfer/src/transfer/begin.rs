@@ -1,8 +1,9 @@
-//! The beginning of a transfer: a head, or all of a message, straight from the caller's memory.
+//! The beginning of a transfer: a head, or all of a message, straight from the caller's memory; and whether the socket will do.
 
 use super::{Disk, Step, Transfer, gather::Gathered};
 use crate::{chain::Chain, plan::Options, receipt::Receipt};
 use bytes::Bytes;
+use rustix::fs::{OFlags, fcntl_getfl};
 use sendrail_sys::send::send;
 use std::{
     io,
@@ -84,6 +85,27 @@ impl Transfer {
         let more = !self.chain.is_empty();
         let result = self.receipt.call(|| send(socket, head, more));
         self.begun(socket, head, result, disk)
+    }
+
+    /// Says that the socket is in non-blocking mode, which saves a `fcntl(2)`: for who has made it so himself, thousands of times a
+    /// second. Should it not be, steps wait inside their calls.
+    pub fn socket_is_nonblocking(&mut self) {
+        self.nonblocking = true;
+    }
+
+    /// Whether the step may be taken on this socket: sendfile(2) and splice(2) have no flag against waiting for it.
+    #[inline]
+    pub(crate) fn check_mode(&mut self, socket: BorrowedFd<'_>, disk: Disk) -> io::Result<()> {
+        if self.nonblocking || disk == Disk::MayWait {
+            return Ok(());
+        }
+        let mode = self.receipt.call(|| Ok(fcntl_getfl(socket)?))?;
+        if !mode.contains(OFlags::NONBLOCK) {
+            let blocking = "the socket is in blocking mode, where this thread must not wait (O_NONBLOCK, fcntl(2))";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, blocking));
+        }
+        self.nonblocking = true;
+        Ok(())
     }
 
     fn begun(
