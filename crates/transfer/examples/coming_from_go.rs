@@ -6,6 +6,7 @@ use sendrail_transfer::{
     Chain, FileRange, Options, SendError, blocking,
     copy::{CopyOptions, copy_file},
     receive::{RangeInto, ReceiveOptions, recv_file},
+    relay::relay,
 };
 use std::time::Duration;
 use support::{Outcome, bytes, comes, connection, contents, file_of, row, sent};
@@ -20,6 +21,7 @@ fn main() -> Outcome {
     copy_from_connection()?;
     copy_n_from_connection()?;
     copy_files()?;
+    copy_between_connections()?;
     write_deadline()
 }
 
@@ -107,6 +109,14 @@ fn copy_files() -> Outcome {
     let range = FileRange::new(source, 0, 300_000);
     let receipt = copy_file(&range, &target, 0, &CopyOptions::default())?;
     row("io.Copy(target, source)", &contents(&target)?, &expected, receipt)
+}
+
+/// `io.Copy(conn, other)`, which is splice(2) through a pipe
+fn copy_between_connections() -> Outcome {
+    let expected = bytes(300_000);
+    let other = comes(expected.clone())?;
+    let (got, receipt) = sent(|socket| Ok(relay(&other, socket, None)?.to_string()))?;
+    row("io.Copy(conn, other)", &got, &expected, receipt)
 }
 
 /// `conn.SetWriteDeadline(time.Now().Add(d))` before each write

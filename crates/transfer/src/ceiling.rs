@@ -26,6 +26,11 @@ impl Ceiling {
         if is_file { Self(limit) } else { Self::NONE }
     }
 
+    /// Whether there is no limit.
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == u64::MAX
+    }
+
     /// How many of `want` bytes may be written at `offset`.
     ///
     /// # Errors

@@ -206,6 +206,52 @@ fn a_reader_that_has_gone_is_the_targets_fault_and_nothing_is_lost() {
     assert_eq!(std::io::read_to_string(&mut from).unwrap(), "abc");
 }
 
+/// In a process of its own, since the limit (RLIMIT_FSIZE) is the process's: this very test, started again by a shell that has set it.
+#[test]
+fn a_limit_for_the_length_of_files_is_kept_to_and_ends_no_process() {
+    const LIMIT: usize = 1 << 20;
+    if std::env::var_os("SENDRAIL_TEST_LIMITED").is_none() {
+        let name = "a_limit_for_the_length_of_files_is_kept_to_and_ends_no_process";
+        // In blocks of 512 bytes (sh(1)).
+        let script = format!("ulimit -f {} && exec \"$@\"", LIMIT / 512);
+        let output = std::process::Command::new("sh")
+            .args(["-c", &script, "sh"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env("SENDRAIL_TEST_LIMITED", "yes")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{}: {said}", output.status);
+        return;
+    }
+    for from in [Kind::Pipe, Kind::Tcp, Kind::Unix] {
+        for (len, fits) in [(LIMIT, true), (LIMIT + 1, false), (2 * LIMIT, false)] {
+            let all = bytes(len);
+            let (input, putting) = source(from, &all);
+            let (output, got) = target(Kind::File);
+            let rest = match relay(&input, &output, None) {
+                Ok(receipt) => {
+                    assert!(fits, "{receipt}");
+                    Vec::new()
+                }
+                Err(error) => {
+                    assert!(!fits, "{error}");
+                    let RelayFault::Target(said) = &error.fault else { panic!("{error}") };
+                    assert_eq!(said.raw_os_error(), Some(27), "EFBIG");
+                    error.unwritten
+                }
+            };
+            let mut there = got();
+            assert_eq!(there.len(), LIMIT, "{from:?}");
+            there.extend_from_slice(&rest);
+            File::from(input).read_to_end(&mut there).unwrap();
+            assert!(there == all, "{from:?}, {len}");
+            putting.join().unwrap();
+        }
+    }
+}
+
 #[test]
 fn the_wrong_ends_are_told_apart() {
     let (from, into) = pipe().unwrap();

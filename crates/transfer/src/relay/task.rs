@@ -2,13 +2,14 @@
 
 use super::{Refused, RelayError, RelayFault, RelayMethod, Relayed, Why};
 use crate::{
+    ceiling::Ceiling,
     conduit::Conduit,
     method::{is_refusal, splice::PIPE},
     receive::Progress,
     refused::call,
 };
 use rustix::{
-    fs::{FileType, OFlags},
+    fs::{FileType, OFlags, SeekFrom, fcntl_getfl},
     io::Errno,
 };
 use sendrail_sys::{
@@ -45,6 +46,8 @@ pub(super) struct Task<'a> {
     from: BorrowedFd<'a>,
     to: BorrowedFd<'a>,
     len: Option<u64>,
+    /// How long the target may become, and where writing to it begins.
+    ceiling: (Ceiling, u64),
     relayed: Relayed,
     progress: &'a mut Progress<'a>,
 }
@@ -56,7 +59,11 @@ impl<'a> Task<'a> {
         len: Option<u64>,
         progress: &'a mut Progress<'p>,
     ) -> Self {
-        Self { from, to, len, relayed: Relayed::default(), progress }
+        let mut relayed = Relayed::default();
+        let ceiling = Ceiling::of(to, &mut relayed.system_calls);
+        // What has no position has no limit either.
+        let begin = if ceiling.is_none() { 0 } else { begin_of(to, &mut relayed.system_calls) };
+        Self { from, to, len, ceiling: (ceiling, begin), relayed, progress }
     }
 
     pub(super) fn run(mut self) -> Result<Relayed, RelayError> {
@@ -109,7 +116,7 @@ impl<'a> Task<'a> {
     /// Where one end is a pipe itself.
     fn at_once(&mut self, from_pipe: bool) -> Result<(), Stop> {
         let (from, to) = (self.from, self.to);
-        while let Some(want) = self.want(PIPE) {
+        while let Some(want) = self.want(PIPE)? {
             let moved = self.step((from, to), want, |error| {
                 let at_source = match Errno::from_io_error(&error) {
                     Some(Errno::PIPE) => false,
@@ -130,7 +137,7 @@ impl<'a> Task<'a> {
     /// Where neither is: `inside` the pipe between them is what has not got across yet.
     fn through(&mut self, conduit: &Conduit, inside: &mut usize) -> Result<(), Stop> {
         let (from, to, pipe) = (self.from, self.to, conduit.pipe());
-        while let Some(want) = self.want(pipe.capacity()) {
+        while let Some(want) = self.want(pipe.capacity())? {
             match self.step((from, pipe.write_end()), want, RelayFault::Source)? {
                 Moved::End => return Ok(()),
                 Moved::Some(count) => *inside = count,
@@ -212,7 +219,7 @@ impl<'a> Task<'a> {
         let (from, to) = (self.from, self.to);
         self.write_out(left)?;
         let mut buffer = vec![0; BUFFER];
-        while let Some(want) = self.want(BUFFER) {
+        while let Some(want) = self.want(BUFFER)? {
             let piece = &mut buffer[..want];
             match call(&mut self.relayed.system_calls, || read(from, piece)) {
                 Ok(0) => return Ok(()),
@@ -254,9 +261,36 @@ impl<'a> Task<'a> {
     }
 
     /// How much may be taken next; nothing, if all has been.
-    fn want(&self, most: usize) -> Option<usize> {
+    fn want(&mut self, most: usize) -> Result<Option<usize>, Stop> {
         let left = self.len.map_or(u64::MAX, |len| len - self.relayed.bytes);
-        (left > 0).then(|| left.min(most as u64) as usize)
+        if left == 0 {
+            return Ok(None);
+        }
+        let (ceiling, begin) = self.ceiling;
+        let want = left.min(most as u64) as usize;
+        match ceiling.room(begin.saturating_add(self.relayed.bytes), want) {
+            Ok(room) => Ok(Some(room)),
+            Err(error) => self.beyond(want.min(BUFFER), error).map(|()| None),
+        }
+    }
+
+    /// Nothing more may be written. That is an error only if something more comes.
+    fn beyond(&mut self, want: usize, error: io::Error) -> Result<(), Stop> {
+        let (from, to) = (self.from, self.to);
+        let mut bytes = vec![0; want];
+        let count = loop {
+            match call(&mut self.relayed.system_calls, || read(from, &mut bytes)) {
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(from, to)?,
+                Err(error) => return Err(RelayFault::Source(error).into()),
+            }
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        self.relayed.copied += count as u64;
+        bytes.truncate(count);
+        Err(Stop::Fault(RelayFault::Target(error), bytes))
     }
 
     fn count(&mut self, method: RelayMethod, count: usize) {
@@ -279,6 +313,14 @@ impl<'a> Task<'a> {
     }
 }
 
+/// Where a file is written to next: at its position, or at its end if it was opened with O_APPEND.
+fn begin_of(file: BorrowedFd<'_>, calls: &mut u64) -> u64 {
+    let appends =
+        call(calls, || Ok(fcntl_getfl(file)?)).is_ok_and(|mode| mode.contains(OFlags::APPEND));
+    let from = if appends { SeekFrom::End(0) } else { SeekFrom::Current(0) };
+    call(calls, || Ok(rustix::fs::seek(file, from)?)).unwrap_or(0)
+}
+
 fn is_readable(end: BorrowedFd<'_>) -> bool {
-    rustix::fs::fcntl_getfl(end).is_ok_and(|mode| !mode.contains(OFlags::WRONLY))
+    fcntl_getfl(end).is_ok_and(|mode| !mode.contains(OFlags::WRONLY))
 }
