@@ -220,6 +220,16 @@ fn shorter() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was")
 }
 
+/// Why pages up to `end` were not there when somebody copied them.
+fn gone(file: &File, end: u64) -> io::Error {
+    match fstat(file.as_fd()) {
+        Ok(stat) if stat.len >= end => {
+            io::Error::other("a part of the file could not be read (SIGBUS)")
+        }
+        _ => shorter(),
+    }
+}
+
 fn changed() -> io::Error {
     io::Error::other("the file was changed while it was being sent")
 }
@@ -271,7 +281,7 @@ impl Body for FileBody {
                 Source::Windows(Some(window)) if window.is_damaged() => {
                     this.end = this.at;
                     this.source = Source::Reads;
-                    return Poll::Ready(Some(Err(shorter())));
+                    return Poll::Ready(Some(Err(gone(&this.file, this.at))));
                 }
                 Source::Reading(reading, maps) => {
                     let outcome = ready!(reading.as_mut().poll(context));
