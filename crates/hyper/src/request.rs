@@ -1,7 +1,7 @@
 //! What of a request matters for a file, as `sendrail-http` has it. Pure.
 
-use http::{HeaderMap, HeaderName, header, request::Parts};
-use sendrail_http::head::{FieldLines, Fields, Framing, Head, Method, Version};
+use http::{HeaderMap, header, request::Parts};
+use sendrail_http::head::{Fields, Framing, Head, Method, Version};
 
 /// The head of a request. Nothing if its method is neither GET nor HEAD.
 pub(crate) fn head(parts: &Parts) -> Option<Head<'_>> {
@@ -22,46 +22,47 @@ pub(crate) fn head(parts: &Parts) -> Option<Head<'_>> {
     })
 }
 
+/// One pass: most requests have few fields, and most of those are not asked about here.
 fn fields(headers: &HeaderMap) -> Fields<'_> {
-    // What must stand once and stands twice is no field at all.
-    let once = |name: HeaderName| {
-        let mut values = headers.get_all(name).iter();
-        let first = values.next()?;
-        values.next().is_none().then(|| first.as_bytes())
-    };
-    let lines = |name: HeaderName| {
-        let mut lines = FieldLines::new();
-        for value in headers.get_all(name) {
-            if !lines.push(value.as_bytes()) {
-                break;
+    let mut fields = Fields::default();
+    let mut is_guarded_twice = false;
+    for (name, value) in headers {
+        let value = value.as_bytes();
+        let once = match *name {
+            header::RANGE => &mut fields.range,
+            header::IF_RANGE => &mut fields.if_range,
+            header::IF_MODIFIED_SINCE => &mut fields.if_modified_since,
+            header::IF_UNMODIFIED_SINCE => &mut fields.if_unmodified_since,
+            header::IF_MATCH | header::IF_NONE_MATCH => {
+                let lines = if *name == header::IF_MATCH {
+                    &mut fields.if_match
+                } else {
+                    &mut fields.if_none_match
+                };
+                let _ = lines.push(value); // what does not fit is not looked at
+                fields.conditional_or_range = true;
+                continue;
             }
-        }
-        lines
-    };
-    let if_range = once(header::IF_RANGE);
-    let guarded_twice = if_range.is_none() && headers.contains_key(header::IF_RANGE);
-    let conditional_or_range = [
-        header::RANGE,
-        header::IF_RANGE,
-        header::IF_MATCH,
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_UNMODIFIED_SINCE,
-    ]
-    .iter()
-    .any(|name| headers.contains_key(name));
-    Fields {
-        range: if guarded_twice { None } else { once(header::RANGE) },
-        if_range,
-        if_modified_since: once(header::IF_MODIFIED_SINCE),
-        if_unmodified_since: once(header::IF_UNMODIFIED_SINCE),
-        if_match: lines(header::IF_MATCH),
-        if_none_match: lines(header::IF_NONE_MATCH),
-        accept: lines(header::ACCEPT),
-        accept_encoding: lines(header::ACCEPT_ENCODING),
-        conditional_or_range,
-        ..Fields::default()
+            header::ACCEPT => {
+                let _ = fields.accept.push(value);
+                continue;
+            }
+            header::ACCEPT_ENCODING => {
+                let _ = fields.accept_encoding.push(value);
+                continue;
+            }
+            _ => continue,
+        };
+        // What must stand once and stands twice is no field at all.
+        let is_first = once.is_none() && headers.get_all(name).iter().nth(1).is_none();
+        *once = is_first.then_some(value);
+        is_guarded_twice |= !is_first && *name == header::IF_RANGE;
+        fields.conditional_or_range = true;
     }
+    if is_guarded_twice {
+        fields.range = None;
+    }
+    fields
 }
 
 #[cfg(test)]

@@ -14,12 +14,14 @@ use std::{
 /// The body of what [`ServeDir`](crate::ServeDir) and [`ServeFile`](crate::ServeFile) answer.
 #[derive(Debug, Default)]
 pub struct ResponseBody {
-    parts: VecDeque<Part>,
+    /// Most have one part, and need no room for others.
+    first: Option<Part>,
+    others: VecDeque<Part>,
 }
 
 enum Part {
     Bytes(Bytes),
-    File(FileBody),
+    File(Box<FileBody>),
     Other(Pin<Box<dyn Body<Data = Bytes, Error = io::Error> + Send>>),
 }
 
@@ -65,7 +67,7 @@ impl ResponseBody {
     pub(crate) fn push_bytes(&mut self, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         if !bytes.is_empty() {
-            self.parts.push_back(Part::Bytes(bytes));
+            self.push(Part::Bytes(bytes));
         }
     }
 
@@ -74,14 +76,25 @@ impl ResponseBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let other: Part = Part::Other(Box::pin(Other(Box::pin(body))));
-        Self { parts: VecDeque::from([other]) }
+        let other = Part::Other(Box::pin(Other(Box::pin(body))));
+        Self { first: Some(other), others: VecDeque::new() }
     }
 
     pub(crate) fn push_file(&mut self, file: FileBody) {
         if !file.is_end_stream() {
-            self.parts.push_back(Part::File(file));
+            self.push(Part::File(Box::new(file)));
         }
+    }
+
+    fn push(&mut self, part: Part) {
+        match &self.first {
+            None => self.first = Some(part),
+            Some(_) => self.others.push_back(part),
+        }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.first.iter().chain(&self.others)
     }
 }
 
@@ -95,34 +108,29 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = self.get_mut();
         loop {
-            match this.parts.front_mut() {
+            let frame = match &mut this.first {
                 None => return Poll::Ready(None),
-                Some(part @ (Part::File(_) | Part::Other(_))) => {
-                    let frame = match part {
-                        Part::File(file) => Pin::new(file).poll_frame(context),
-                        Part::Other(other) => other.as_mut().poll_frame(context),
-                        Part::Bytes(_) => unreachable!("these are not bytes"),
-                    };
-                    match ready!(frame) {
-                        Some(Err(error)) => {
-                            this.parts.clear(); // nothing may follow what was cut short
-                            return Poll::Ready(Some(Err(error)));
-                        }
-                        Some(frame) => return Poll::Ready(Some(frame)),
-                        None => drop(this.parts.pop_front()),
-                    }
-                }
+                Some(Part::File(file)) => ready!(Pin::new(file).poll_frame(context)),
+                Some(Part::Other(other)) => ready!(other.as_mut().poll_frame(context)),
                 Some(Part::Bytes(bytes)) => {
                     let bytes = std::mem::take(bytes);
-                    this.parts.pop_front();
+                    this.first = this.others.pop_front();
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
+            };
+            match frame {
+                Some(Err(error)) => {
+                    *this = Self::default(); // nothing may follow what was cut short
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Some(frame) => return Poll::Ready(Some(frame)),
+                None => this.first = this.others.pop_front(),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.parts.iter().all(|part| match part {
+        self.parts().all(|part| match part {
             Part::Bytes(_) => false,
             Part::File(file) => file.is_end_stream(),
             Part::Other(other) => other.is_end_stream(),
@@ -130,10 +138,10 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if let [Part::Other(other)] = self.parts.as_slices().0 {
+        if let (Some(Part::Other(other)), true) = (&self.first, self.others.is_empty()) {
             return other.size_hint();
         }
-        let each = self.parts.iter().map(|part| match part {
+        let each = self.parts().map(|part| match part {
             Part::Bytes(bytes) => bytes.len() as u64,
             Part::File(file) => file.size_hint().lower(),
             Part::Other(other) => other.size_hint().lower(),

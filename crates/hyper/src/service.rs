@@ -16,6 +16,7 @@ use sendrail_http::{
 use std::{
     convert::Infallible,
     error::Error,
+    fmt,
     future::Future,
     path::Path,
     pin::Pin,
@@ -24,9 +25,43 @@ use std::{
 };
 use tower_service::Service;
 
-/// What a service here answers with, some day.
-pub type Answering =
-    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>> + Send>>;
+/// What a service here answers with: at once, if it has what it takes, else some day.
+#[must_use = "nothing is answered before it is polled"]
+pub struct Answering(State);
+
+enum State {
+    /// Here it is; nothing, once it is given out.
+    Ready(Option<Response<ResponseBody>>),
+    Later(Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>),
+}
+
+impl Answering {
+    fn later(future: impl Future<Output = Response<ResponseBody>> + Send + 'static) -> Self {
+        Self(State::Later(Box::pin(future)))
+    }
+}
+
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            State::Ready(_) => "Answering(ready)",
+            State::Later(_) => "Answering(later)",
+        })
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<ResponseBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            State::Ready(response) => {
+                Poll::Ready(Ok(response.take().expect("it is not polled again when it is ready")))
+            }
+            State::Later(future) => future.as_mut().poll(context).map(Ok),
+        }
+    }
+}
 
 /// A directory, whatever lies in it and nothing beside it.
 ///
@@ -264,17 +299,20 @@ impl<B: Send + 'static> Service<Request<B>> for ServeDir {
     }
 
     fn call(&mut self, request: Request<B>) -> Answering {
+        let (parts, _body) = request.into_parts();
+        if let Some(response) = self.site.respond_at_once(&parts) {
+            return Answering(State::Ready(Some(response)));
+        }
         let site = Arc::clone(&self.site);
-        Box::pin(async move {
-            let (parts, _body) = request.into_parts();
+        Answering::later(async move {
             let is_head = parts.method == http::Method::HEAD;
-            Ok(match site.respond(&parts).await {
+            match site.respond(&parts).await {
                 Outcome::Answer(response) => response,
                 Outcome::NotFound => {
                     page(&plain(is_head), Status::NOT_FOUND, "There is no such file.")
                 }
                 Outcome::Method => not_allowed(is_head),
-            })
+            }
         })
     }
 }
@@ -296,24 +334,27 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Answering {
+        let (parts, body) = request.into_parts();
+        if let Some(response) = self.site.respond_at_once(&parts) {
+            return Answering(State::Ready(Some(response)));
+        }
         let site = Arc::clone(&self.site);
         let Fallback { as_status, other_methods, .. } = self.fallback;
         // The one that was ready is the one to be called.
         let ready = self.fallback.service.clone();
         let mut fallback = std::mem::replace(&mut self.fallback.service, ready);
-        Box::pin(async move {
-            let (parts, body) = request.into_parts();
+        Answering::later(async move {
             let is_head = parts.method == http::Method::HEAD;
             match site.respond(&parts).await {
-                Outcome::Answer(response) => Ok(response),
-                Outcome::Method if !other_methods => Ok(not_allowed(is_head)),
+                Outcome::Answer(response) => response,
+                Outcome::Method if !other_methods => not_allowed(is_head),
                 Outcome::Method | Outcome::NotFound => {
-                    let answered = fallback.call(Request::from_parts(parts, body)).await?;
+                    let Ok(answered) = fallback.call(Request::from_parts(parts, body)).await;
                     let mut response = answered.map(ResponseBody::of_another);
                     if let Some(status) = as_status {
                         *response.status_mut() = status;
                     }
-                    Ok(response)
+                    response
                 }
             }
         })

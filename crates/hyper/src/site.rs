@@ -64,10 +64,27 @@ impl Site {
         }
     }
 
+    /// The answer, if all that it takes is kept: most of the time, and without a future.
+    pub(crate) fn respond_at_once(&self, parts: &Parts) -> Option<Response<ResponseBody>> {
+        let head = head(parts)?;
+        let Ok(Target::Path(target)) = resolve(&head.method, head.target) else { return None };
+        let kept = if target.directory && self.only.is_none() {
+            let index = self.index.as_ref()?;
+            self.shelf.find(&self.root, &beneath(&target.path, index))?
+        } else {
+            let path = self.only.as_deref().unwrap_or(&target.path);
+            self.shelf.find(&self.root, path)?
+        };
+        if !self.variants.is_identity_only() && !kept.variants()?.is_identity_only() {
+            return None;
+        }
+        let named = (kept.file().media_type(), Coding::Identity, false);
+        Some(self.answer(&head, &Held::Kept(kept), named, is_copied(parts)))
+    }
+
     pub(crate) async fn respond(self: Arc<Self>, parts: &Parts) -> Outcome {
         let Some(head) = head(parts) else { return Outcome::Method };
-        // Frames are copied.
-        let copied = parts.version == http::Version::HTTP_2;
+        let copied = is_copied(parts);
         let target = match resolve(&head.method, head.target) {
             Ok(Target::Path(target)) => target,
             Ok(Target::Server) => return Outcome::Method,
@@ -76,10 +93,7 @@ impl Site {
         };
         let wanted = self.only.as_deref().unwrap_or(&target.path);
         let wants_directory = target.directory && self.only.is_none();
-        let index = self.index.as_ref().map(|index| {
-            let slash: &[u8] = if wanted.is_empty() { b"" } else { b"/" };
-            [wanted, slash, index.as_bytes()].concat()
-        });
+        let index = self.index.as_ref().map(|index| beneath(wanted, index));
         // What lies beneath it says that it is a directory.
         let likely = if wants_directory { index.as_deref() } else { Some(wanted) };
         if let Some(path) = likely
@@ -182,13 +196,21 @@ impl Site {
                 (source, coding) = (variant, chosen);
             }
         }
-        let named = (media_type, coding, vary);
+        Outcome::Answer(self.answer(head, &source, (media_type, coding, vary), copied))
+    }
+
+    fn answer(
+        &self,
+        head: &Head<'_>,
+        source: &Held,
+        named: (&'static str, Coding, bool),
+        copied: bool,
+    ) -> Response<ResponseBody> {
         // Who asks for all of it and knows nothing gets what the last one got.
-        let response = match source.plain(named).filter(|_| !head.fields.conditional_or_range) {
-            Some(fields) => self.again(head, &source, fields, copied),
-            None => self.represent(head, &source, named, copied),
-        };
-        Outcome::Answer(response)
+        match source.plain(named).filter(|_| !head.fields.conditional_or_range) {
+            Some(fields) => self.again(head, source, fields, copied),
+            None => self.represent(head, source, named, copied),
+        }
     }
 
     /// The variant of a file. It may have gone since it was seen: then the file itself is sent.
@@ -257,7 +279,8 @@ impl Site {
             vary,
             cache_control: None, // put in below, as it is
         };
-        let answer = answer(head, &representation, boundary());
+        let boundary = if head.fields.conditional_or_range { boundary() } else { 0 };
+        let answer = answer(head, &representation, boundary);
         let mut body = ResponseBody::default();
         if answer.sends_body(head) {
             match &answer.body {
@@ -278,7 +301,15 @@ impl Site {
         let fields = response.headers_mut();
         each_field(&answer, &representation, |name, value| {
             // What is in a value came from here, or was refused where it was set.
-            if let Ok(value) = HeaderValue::from_str(value) {
+            let value = match (name, value) {
+                ("content-type", _) if answer.body == Body::Whole => {
+                    Ok(HeaderValue::from_static(media_type))
+                }
+                ("accept-ranges", "bytes") => Ok(HeaderValue::from_static("bytes")),
+                ("x-content-type-options", "nosniff") => Ok(HeaderValue::from_static("nosniff")),
+                _ => HeaderValue::from_str(value),
+            };
+            if let Ok(value) = value {
                 fields.insert(HeaderName::from_static(name), value);
             }
         });
@@ -293,6 +324,16 @@ impl Site {
         }
         response
     }
+}
+
+/// Frames of HTTP/2 are.
+fn is_copied(parts: &Parts) -> bool {
+    parts.version == http::Version::HTTP_2
+}
+
+fn beneath(directory: &[u8], name: &str) -> Vec<u8> {
+    let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
+    [directory, slash, name.as_bytes()].concat()
 }
 
 async fn off_the_loop<T: Send + 'static>(
