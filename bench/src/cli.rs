@@ -209,10 +209,13 @@ fn entrants(arguments: &Arguments, cold: bool) -> Result<Vec<Entrant>> {
         bail!("{} takes part in the cold cases alone", peer.name());
     }
     let wanted = |peer: &dyn Peer| {
-        (cold || !peer.for_cold_files()) && (arguments.peers.is_empty() || named(peer))
+        let unnamed = arguments.peers.is_empty() && !peer.is_floor();
+        (cold || !peer.for_cold_files()) && (unnamed || named(peer))
     };
-    let others = others.into_iter().filter(|peer| wanted(peer.as_ref()));
-    entrants.extend(others.map(|peer| entrant(Role::Peer, peer)));
+    for peer in others.into_iter().filter(|peer| wanted(peer.as_ref())) {
+        let role = if peer.is_floor() { Role::Floor } else { Role::Peer };
+        entrants.push(entrant(role, peer));
+    }
     if arguments.floor {
         entrants.push(entrant(Role::Floor, Box::new(peer::Floor)));
     }

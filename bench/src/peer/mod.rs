@@ -62,6 +62,11 @@ pub(crate) trait Peer {
         false
     }
 
+    /// Whether it is no server, but shows what part of the cost is not a server's. It takes part where it is named.
+    fn is_floor(&self) -> bool {
+        false
+    }
+
     /// Starts it on a port of its own and returns when it answers.
     fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running>;
 }
@@ -238,7 +243,8 @@ mod tests {
                 "miniserve",
                 "axum-sendrail",
                 "axum-tower-http",
-                "actix-files"
+                "actix-files",
+                "axum-constant"
             ]
         );
         assert!(peers.iter().all(|peer| peer.configuration().is_some()));

@@ -13,6 +13,9 @@ use crate::root::Ground;
 /// What the programs are made of, versions too: they say none themselves.
 const MANIFEST: &str = include_str!("../../peers/rust-web/Cargo.toml");
 
+/// No server: what axum costs by itself, of an answer that is in memory.
+const CONSTANT: &str = "axum-constant";
+
 /// One of the programs.
 #[derive(Debug)]
 pub(crate) struct RustWeb {
@@ -25,7 +28,7 @@ pub(crate) struct RustWeb {
 
 impl RustWeb {
     /// All of them, looked for in `built` first, then in PATH.
-    pub(crate) fn all(built: &Path) -> [RustWeb; 3] {
+    pub(crate) fn all(built: &Path) -> [RustWeb; 4] {
         let one = |name, source, of| RustWeb { name, source, of, built: built.to_owned() };
         [
             one(
@@ -43,6 +46,7 @@ impl RustWeb {
                 include_str!("../../peers/rust-web/src/bin/actix-files.rs"),
                 "actix-files",
             ),
+            one(CONSTANT, include_str!("../../peers/rust-web/src/bin/axum-constant.rs"), "axum"),
         ]
     }
 }
@@ -50,6 +54,10 @@ impl RustWeb {
 impl Peer for RustWeb {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn is_floor(&self) -> bool {
+        self.name == CONSTANT
     }
 
     fn version(&self) -> Result<String> {

@@ -107,7 +107,7 @@ fn field(lineup: &Lineup<'_>) -> Markup {
         html! {
             strong { (server.name) } " "
             @match server.role {
-                Role::Floor => { span.quiet { "what the kernel alone costs" } },
+                Role::Floor => { span.quiet { (super::costs_alone(server)) } },
                 _ => { span.quiet { (version(server)) } },
             }
         }

@@ -51,6 +51,11 @@ pub(crate) struct ServerRecord {
     pub(crate) configuration: Option<Configuration>,
 }
 
+/// What a floor is the cost of.
+fn costs_alone(floor: &ServerRecord) -> &'static str {
+    if floor.name == "floor" { "what the kernel alone costs" } else { "what its framework costs" }
+}
+
 /// What a server is measured for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

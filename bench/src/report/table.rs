@@ -159,7 +159,7 @@ pub(super) fn names(servers: &[ServerRecord]) -> String {
             format!("{} ({})", server.name, server.version)
         }
         Role::Floor => {
-            format!("{}, which is no server but what the kernel alone costs", server.name)
+            format!("{}, which is no server but {}", server.name, super::costs_alone(server))
         }
     };
     servers.iter().map(shown).collect::<Vec<_>>().join(", ")
