@@ -8,12 +8,12 @@
 //! | `buffered` | `recv(2)` or `read(2)` into 256 KiB, and `pwrite(2)` | always | 2 |
 //! | `direct` | `recv(2)` into 1 MiB, and `pwrite(2)` with O_DIRECT (`open(2)`) | 2.4.10 | 1 |
 //!
-//! Seconds of the receiver's processor per GiB over loopback, Linux 6.18: `splice` through 1 MiB 0.237 (through 64 KiB, as pipes
-//! are by themselves, 0.274), `buffered` 0.276 (with 64 KiB 0.899). They are so close that a busy machine turns them round. `direct`
-//! takes 0.352 where the pages of the file are in the page cache already, but 0.254 against 0.418 where they would have to be made: so
-//! it pays for large new files, and spares the page cache, but makes the stream wait for the disk; and pieces of less than 1 MiB cost
-//! it up to ten times as much. Therefore: `splice`, unless the caller says [`leave_no_trace`](ReceiveOptions::leave_no_trace), or it is
-//! 64 KiB or less, where the pipe is not worth it (4 KiB: 1.2 of `buffered`). The example `receive_methods` measures it on the machine at hand.
+//! Milliseconds of the receiver's processor per GiB over loopback, Linux 6.18 (`bench/runs/2026-11-22-epyc-2core-receive`): where the
+//! pages of the file are in the page cache `buffered` takes 144–176, `splice` 175–204, `direct` 254–338; where they have to be made 280–323,
+//! 275–322 and 185–217. Pieces of 4 KiB, one call for each, cost `direct` ten times as much as the others. Therefore: `buffered`, unless the caller says
+//! [`leave_no_trace`](ReceiveOptions::leave_no_trace), which is cheapest for large new files, but makes the stream wait for the disk. From a
+//! pipe it is `splice`, which takes one call and no other pipe; so it is in a task, for more than 64 KiB, because it needs no buffer of its own
+//! for each that waits. The example `receive_methods` measures it on the machine at hand.
 //!
 //! What the kernel, the file system or the socket refuses before a byte has moved (EINVAL, ENOSYS, EOPNOTSUPP, and the like) goes by
 //! the next method: `direct`, `splice`, `buffered`. The receipt says which was refused and why. What was in a pipe or a buffer by
@@ -159,8 +159,9 @@ pub fn recv_file_with_progress(
         return Ok(Received::default());
     }
     let mut standing = Standing::new(range);
-    let mut method = options::choose(options, range.len);
-    let begun = begin(socket.as_fd(), file.as_fd(), &mut method, &mut standing);
+    let mut method = options::choose(options, range.len, true);
+    let is_named = options.method.is_some();
+    let begun = begin(socket.as_fd(), file.as_fd(), (&mut method, is_named), &mut standing);
     let source = match begun {
         Ok(source) => source,
         Err(fault) => return Err(failed(fault, standing.received, Vec::new())),
@@ -183,7 +184,7 @@ fn failed(fault: ReceiveFault, receipt: Received, unwritten: Vec<u8>) -> Receive
 fn begin<'a>(
     source: BorrowedFd<'a>,
     file: BorrowedFd<'_>,
-    method: &mut ReceiveMethod,
+    (method, is_named): (&mut ReceiveMethod, bool),
     standing: &mut Standing,
 ) -> Result<Source<'a>, ReceiveFault> {
     let Standing { range, received, ceiling, .. } = standing;
@@ -203,6 +204,11 @@ fn begin<'a>(
     }
     *ceiling = Ceiling::of(file, &mut received.system_calls);
     let source = Source::look(source, received)?;
+    // What is in a pipe goes into the file by one call, without another pipe.
+    let is_piped = source.kind == source::Kind::Pipe && !options::is_little(range.len);
+    if is_piped && !is_named && *method == ReceiveMethod::Buffered {
+        *method = ReceiveMethod::Splice;
+    }
     if appends && *method != ReceiveMethod::Buffered {
         received.refusals.push(Refused { method: *method, why: Why::Append });
         *method = ReceiveMethod::Buffered;

@@ -97,8 +97,8 @@ impl RangeInto {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct ReceiveOptions {
-    /// Use this method. `None`: `direct` if no trace is to be left of 1 MiB or more, `buffered` for 64 KiB or less, and else
-    /// `splice`.
+    /// Use this method. `None`: `direct` if no trace is to be left of 1 MiB or more, and else `buffered`; but `splice` from a pipe,
+    /// and in a task for more than 64 KiB, where it needs no buffer of its own between two polls.
     pub method: Option<ReceiveMethod>,
     /// Keep what is received out of the page cache: for large new files that nobody reads soon. It takes more of the
     /// processor where the pages of the file are in the page cache already, and less where they would have to be made.
@@ -107,17 +107,22 @@ pub struct ReceiveOptions {
     pub timeout: Option<Duration>,
 }
 
-/// Which method it is to be.
-pub(super) fn choose(options: &ReceiveOptions, len: Option<u64>) -> ReceiveMethod {
+/// Which method it is to be, from a socket, for who waits for it or who is polled.
+pub(super) fn choose(options: &ReceiveOptions, len: Option<u64>, waits: bool) -> ReceiveMethod {
     if let Some(method) = options.method {
         method
     } else if options.leave_no_trace && len.is_none_or(|len| len >= DIRECT_FROM) {
         ReceiveMethod::Direct
-    } else if len.is_some_and(|len| len <= LITTLE) {
+    } else if waits || is_little(len) {
         ReceiveMethod::Buffered
     } else {
         ReceiveMethod::Splice
     }
+}
+
+/// Whether a pipe is not worth it.
+pub(super) fn is_little(len: Option<u64>) -> bool {
+    len.is_some_and(|len| len <= LITTLE)
 }
 
 #[cfg(test)]
@@ -127,19 +132,20 @@ mod tests {
     #[test]
     fn by_length_and_by_what_is_asked_for() {
         use ReceiveMethod::{Buffered, Direct, Splice};
-        for (method, leave_no_trace, len, expected) in [
-            (None, false, None, Splice),
-            (None, false, Some(LITTLE), Buffered),
-            (None, false, Some(LITTLE + 1), Splice),
-            (None, true, None, Direct),
-            (None, true, Some(DIRECT_FROM), Direct),
-            (None, true, Some(DIRECT_FROM - 1), Splice),
-            (None, true, Some(1), Buffered),
-            (Some(Splice), true, Some(1), Splice),
-            (Some(Direct), false, Some(1), Direct),
+        for (method, leave_no_trace, len, waiting, polled) in [
+            (None, false, None, Buffered, Splice),
+            (None, false, Some(LITTLE), Buffered, Buffered),
+            (None, false, Some(LITTLE + 1), Buffered, Splice),
+            (None, true, None, Direct, Direct),
+            (None, true, Some(DIRECT_FROM), Direct, Direct),
+            (None, true, Some(DIRECT_FROM - 1), Buffered, Splice),
+            (None, true, Some(1), Buffered, Buffered),
+            (Some(Splice), true, Some(1), Splice, Splice),
+            (Some(Direct), false, Some(1), Direct, Direct),
         ] {
             let options = ReceiveOptions { method, leave_no_trace, timeout: None };
-            assert_eq!(choose(&options, len), expected, "{options:?} {len:?}");
+            assert_eq!(choose(&options, len, true), waiting, "{options:?} {len:?}");
+            assert_eq!(choose(&options, len, false), polled, "{options:?} {len:?}");
         }
     }
 

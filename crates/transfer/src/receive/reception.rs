@@ -24,6 +24,8 @@ use std::{
 pub(crate) struct Reception {
     file: Arc<File>,
     method: ReceiveMethod,
+    /// Whether the caller named it.
+    is_named: bool,
     begun: Option<Kind>,
     standing: Standing,
 }
@@ -45,8 +47,9 @@ pub(crate) enum Next {
 
 impl Reception {
     pub(crate) fn new(file: Arc<File>, range: RangeInto, options: &ReceiveOptions) -> Self {
-        let method = choose(options, range.len);
-        Self { file, method, begun: None, standing: Standing::new(range) }
+        let method = choose(options, range.len, false);
+        let is_named = options.method.is_some();
+        Self { file, method, is_named, begun: None, standing: Standing::new(range) }
     }
 
     pub(crate) fn file(&self) -> &Arc<File> {
@@ -84,7 +87,12 @@ impl Reception {
         let file = Arc::clone(&self.file);
         let kind = match self.begun {
             Some(kind) => kind,
-            None => match begin(socket, file.as_fd(), &mut self.method, &mut self.standing) {
+            None => match begin(
+                socket,
+                file.as_fd(),
+                (&mut self.method, self.is_named),
+                &mut self.standing,
+            ) {
                 Ok(source) => *self.begun.insert(source.kind),
                 Err(fault) => return Next::Failed(fault, Vec::new()),
             },

@@ -117,23 +117,25 @@ fn nothing_is_asked_for_where_nothing_is_wanted_and_an_empty_stream_is_no_error(
 
 #[test]
 fn it_is_chosen_by_length_and_by_what_is_asked_for() {
-    for (len, leave_no_trace, expected) in [
-        (LITTLE, false, ReceiveMethod::Buffered),
-        (LITTLE + 1, false, ReceiveMethod::Splice),
-        (DIRECT_FROM, false, ReceiveMethod::Splice),
-        (DIRECT_FROM, true, ReceiveMethod::Direct),
+    for (kind, len, leave_no_trace, expected) in [
+        (Stream::Unix, LITTLE, false, ReceiveMethod::Buffered),
+        (Stream::Tcp, LITTLE + 1, false, ReceiveMethod::Buffered),
+        (Stream::Unix, DIRECT_FROM, false, ReceiveMethod::Buffered),
+        (Stream::Unix, DIRECT_FROM, true, ReceiveMethod::Direct),
+        (Stream::Pipe, LITTLE, false, ReceiveMethod::Buffered),
+        (Stream::Pipe, LITTLE + 1, false, ReceiveMethod::Splice),
     ] {
         if expected == ReceiveMethod::Direct && !has_direct_io() {
             return;
         }
-        let (sender, reader) = stream(Stream::Unix);
+        let (sender, reader) = stream(kind);
         let sending = send_all(sender, bytes_at(0, len), 1 << 20);
         let options =
             ReceiveOptions { leave_no_trace, timeout: Some(HANGS), ..ReceiveOptions::default() };
         let file = empty_file();
         let receipt = recv_file(&reader, &file, RangeInto::new(0, len), &options).unwrap();
         sending.join().unwrap();
-        assert_eq!(receipt.methods, [expected], "{len} {leave_no_trace}");
+        assert_eq!(receipt.methods, [expected], "{kind:?} {len} {leave_no_trace}");
         let seen = sendrail_sys::resident_pages(file.as_fd(), 0, len as usize);
         if let (Ok(resident), ReceiveMethod::Direct) = (seen, expected) {
             assert_eq!(resident, 0, "it has left a trace");
