@@ -45,7 +45,7 @@ pub mod socket;
 pub use body::FileBody;
 pub use kept::Keep;
 #[cfg(feature = "axum")]
-pub use listener::Listener;
+pub use listener::{Listener, PeerAddr};
 pub use response::ResponseBody;
 pub use service::{ServeDir, ServeFile};
 pub use socket::{Sent, Watch, ZeroCopy};

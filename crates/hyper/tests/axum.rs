@@ -162,6 +162,47 @@ fn what_is_kept_makes_way_when_descriptors_run_out() {
     assert_eq!(get(address, "/static/0").len(), 100_000);
 }
 
+/// Both kinds of sockets, and who is at the other end.
+#[tokio::test(flavor = "multi_thread")]
+async fn unix_sockets_and_the_address_of_the_peer() {
+    use axum::{Router, extract::ConnectInfo, routing};
+    use sendrail_hyper::{Listener, PeerAddr, ServeDir, Watch};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static SENT: AtomicU64 = AtomicU64::new(0);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), vec![7; 1_000_000]).unwrap();
+    let files = ServeDir::new(folder.path()).unwrap();
+
+    let path = folder.path().join("socket");
+    let unix = Listener::from(tokio::net::UnixListener::bind(&path).unwrap())
+        .watched_by(Watch::new(|sent| _ = SENT.fetch_add(sent.len, Ordering::Relaxed)));
+    let app = Router::new().fallback_service(files.clone());
+    tokio::spawn(async { axum::serve(unix, app).await });
+    let got = tokio::task::spawn_blocking(move || {
+        let mut socket = std::os::unix::net::UnixStream::connect(path).unwrap();
+        write!(socket, "GET /file HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut all = Vec::new();
+        socket.read_to_end(&mut all).unwrap();
+        all
+    });
+    assert!(got.await.unwrap().ends_with(&vec![7; 1_000_000]));
+    assert_eq!(SENT.load(Ordering::Relaxed), 1_000_000, "by the engine");
+
+    let who = async |ConnectInfo(PeerAddr(address)): ConnectInfo<PeerAddr>| address.to_string();
+    let app = Router::new().route("/who", routing::get(who)).fallback_service(files);
+    let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    tokio::spawn(async {
+        let app = app.into_make_service_with_connect_info::<PeerAddr>();
+        axum::serve(Listener::from(tcp), app).await
+    });
+    let got = tokio::task::spawn_blocking(move || (get(address, "/who"), get(address, "/file")));
+    let (who, file) = got.await.unwrap();
+    assert!(String::from_utf8(who).unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(file.len(), 1_000_000);
+}
+
 /// An example of this crate, where cargo puts it.
 fn example(name: &str) -> Option<std::path::PathBuf> {
     let test = std::env::current_exe().ok()?;
