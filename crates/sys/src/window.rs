@@ -24,7 +24,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -195,6 +195,8 @@ impl Window {
     /// Whether somebody has touched a page that is not there: because the file was truncated, or the disk is broken. Zeros were
     /// read in its place, and it stays so.
     pub fn is_damaged(&self) -> bool {
+        // What was read before this was read before it is asked, on any processor.
+        fence(Ordering::Acquire);
         space()
             .is_some_and(|space| space.places[self.place].state.load(Ordering::Acquire) == DAMAGED)
     }
@@ -271,6 +273,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     #![allow(clippy::unwrap_used)] // a test stops at the first thing that fails
 
+    use std::hint::black_box;
+    use std::sync::Barrier;
     use std::thread;
 
     use super::*;
@@ -348,6 +352,27 @@ mod tests {
             }
         });
         assert!(whole.is_damaged());
+    }
+
+    #[test]
+    fn who_reads_zeros_is_told_whoever_met_the_gap_first() {
+        let page = limits::page_size();
+        let file = Arc::new(file_with(&vec![7; page]));
+        for _ in 0..3000 {
+            file.set_len(page as u64).unwrap();
+            let whole = window(&file, 0, page);
+            file.set_len(0).unwrap();
+            let together = Barrier::new(4);
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        together.wait();
+                        let byte = black_box((*whole).as_ref())[page / 2];
+                        assert!(byte == 0 && whole.is_damaged());
+                    });
+                }
+            });
+        }
     }
 
     /// Whether every page of the space is mapped, as a window or as nothing.

@@ -76,6 +76,8 @@ fn is_mended(address: *mut c_void) -> bool {
     if state.load(Ordering::Acquire) == VACANT {
         return false; // what lies there is not ours
     }
+    // First of all: another thread that reads the zeros does not come by here, and asks the moment after.
+    state.store(DAMAGED, Ordering::Release);
     let page = crate::limits::page_size();
     let start = (address as usize / page) * page;
     // SAFETY: the page lies in the space of windows, and somebody reads from it, so its window is alive. What is replaced is a page of
@@ -90,6 +92,5 @@ fn is_mended(address: *mut c_void) -> bool {
             0,
         )
     };
-    state.store(DAMAGED, Ordering::Release);
     mapped != libc::MAP_FAILED
 }
