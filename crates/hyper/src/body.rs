@@ -38,6 +38,9 @@ const COPIED: u64 = 1 << 20;
 /// next part is asked for; hyper asks for that when less than 400 KiB wait to be copied, and not at all after the last.
 const READ_AT_THE_END: u64 = 3 * PIECE;
 
+/// So many bytes may not have been copied yet when the next part is asked for: see above.
+const WAITING: u64 = 400 << 10;
+
 /// What is mapped at a time.
 pub(crate) const WINDOW: u64 = (LONGEST / 2) as u64;
 
@@ -59,6 +62,8 @@ pub struct FileBody {
     /// The version that all of it must be of, if that is asked for: modified then, and so long.
     version: Option<(Timestamp, u64)>,
     source: Source,
+    /// Of what is to be copied: the windows before the last one of which somebody may still be copying, and where each ends.
+    earlier: Vec<(Arc<Window>, u64)>,
 }
 
 /// How the bytes come.
@@ -95,6 +100,7 @@ impl FileBody {
             kept: None,
             version: None,
             source: Source::Unknown,
+            earlier: Vec::new(),
         }
     }
 
@@ -171,6 +177,12 @@ impl FileBody {
 
     /// The next part, if it can be had at once. Else it is read from here on.
     fn next_part(&mut self) -> Option<Bytes> {
+        if self.copied
+            && let Source::Windows(last) = &mut self.source
+            && let Some(window) = last.take()
+        {
+            self.earlier.push((window, self.at));
+        }
         let mut maps = matches!(self.source, Source::Windows(_));
         if let Some(len) = self.mappable().filter(|_| maps) {
             match self.next_window(len) {
@@ -198,6 +210,14 @@ impl FileBody {
         };
         self.source = Source::Reading(Box::pin(reading), maps);
         None
+    }
+
+    /// Whether something of what was given out was not there when somebody copied it. Forgets the windows that have been copied.
+    fn is_damaged(&mut self) -> bool {
+        let last = matches!(&self.source, Source::Windows(Some(window)) if window.is_damaged());
+        let damaged = last || self.earlier.iter().any(|(window, _)| window.is_damaged());
+        self.earlier.retain(|(_, end)| self.at - end < WAITING);
+        damaged
     }
 
     /// How the bytes are to come.
@@ -276,13 +296,14 @@ impl Body for FileBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = self.get_mut();
+        if this.is_damaged() {
+            this.end = this.at;
+            this.source = Source::Reads;
+            this.earlier.clear();
+            return Poll::Ready(Some(Err(gone(&this.file, this.at))));
+        }
         loop {
             match &mut this.source {
-                Source::Windows(Some(window)) if window.is_damaged() => {
-                    this.end = this.at;
-                    this.source = Source::Reads;
-                    return Poll::Ready(Some(Err(gone(&this.file, this.at))));
-                }
                 Source::Reading(reading, maps) => {
                     let outcome = ready!(reading.as_mut().poll(context));
                     this.source = if *maps { Source::Windows(None) } else { Source::Reads };

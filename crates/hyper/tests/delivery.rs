@@ -312,6 +312,37 @@ async fn what_is_copied_late_is_never_filled_up() {
     assert!(errors > 3 && wholes > 0, "{errors} errors, {wholes} were whole");
 }
 
+/// Nor if the file is what it was by the time that the next part is asked for: nobody but the part that was being copied can know.
+#[tokio::test]
+async fn what_was_gone_only_while_it_was_copied_is_an_error() {
+    const LEN: usize = 4 << 20;
+    let expected = bytes(LEN);
+    for late in 0.. {
+        // While one more part waits to be copied, or two that are shorter.
+        for behind in 1..=2 {
+            let file = file_of(&expected);
+            let mut body = FileBody::new(Arc::clone(&file), 0, LEN as u64).to_be_copied();
+            let mut parts = Vec::new();
+            while parts.len() < late + 1 + behind {
+                parts.push(body.frame().await.unwrap().unwrap().into_data().unwrap());
+            }
+            if locate(&parts[late]).is_none() {
+                assert!(late > 2, "too little was mapped");
+                return;
+            }
+            if parts[late + 1..].iter().map(Bytes::len).sum::<usize>() >= 400 << 10 && behind > 1 {
+                continue; // it has been copied by then
+            }
+            file.set_len(10).unwrap();
+            assert_eq!(*parts[late].last().unwrap(), 0);
+            file.write_all_at(&expected, 0).unwrap();
+            let next = body.frame().await.unwrap();
+            assert!(next.is_err(), "part {late}, and {behind} behind it");
+            assert!(body.frame().await.is_none());
+        }
+    }
+}
+
 /// Longer than a window, and sparse, for it to be made quickly.
 #[tokio::test]
 async fn a_large_file_is_several_windows() {
