@@ -1,7 +1,9 @@
 //! direct: recv(2) into an aligned buffer, pwrite(2) with O_DIRECT from there: past the page cache.
 
 use super::{
+    ReceiveFault,
     ReceiveMethod::Direct as Method,
+    refuse,
     standing::{Standing, something},
     task::{Stop, Task},
 };
@@ -90,10 +92,19 @@ fn through(task: &mut Task<'_>, direct: &mut Direct) -> Result<(), Stop> {
                 return Err(Stop::Disk);
             }
             let written = direct.write(task.file, task.standing);
-            if matches!(written, Ok(()) | Err(Stop::Refused(_))) {
-                task.report()?;
+            let reported = match written {
+                Ok(()) | Err(Stop::Refused(_)) => task.report(),
+                Err(_) => Ok(()),
+            };
+            // What the stream has said it does not say again: a reset would pass for its end.
+            let broke = matches!(outcome, Filled::Stopped(Stop::Fault(ReceiveFault::Socket(_), _)));
+            match written {
+                Ok(()) if broke => {}
+                Err(Stop::Refused(error)) if broke => {
+                    refuse(task.standing, &mut { Method }, error)?;
+                }
+                written => reported.and(written)?,
             }
-            written?;
         }
         match outcome {
             Filled::Room => {}
@@ -190,7 +201,54 @@ fn whole_blocks(offset: u64, len: usize, block: usize) -> Range<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    #![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+    use super::{
+        super::{Progress, RangeInto, ReceiveMethod, source::Source},
+        *,
+    };
+    use crate::patience::Patience;
+    use std::{
+        io::Write,
+        ops::ControlFlow,
+        os::unix::net::UnixStream,
+        time::{Duration, Instant},
+    };
+
+    /// A reset is told once, and what reads the stream after that takes it for its end.
+    fn receive_from_one_who_resets(block: usize, progress: &mut Progress<'_>) {
+        let (socket, mut peer) = UnixStream::pair().unwrap();
+        peer.write_all(&[7; 5000]).unwrap();
+        (&socket).write_all(b"never read").unwrap();
+        drop(peer); // so it is a reset, behind the 5000 bytes
+        let file = tempfile::tempfile_in("/var/tmp").unwrap();
+        let direct = match reopen(file.as_fd(), OpenFlags::WRITE | OpenFlags::DIRECT) {
+            Ok(direct) => direct,
+            Err(error) => return eprintln!("skipped: no O_DIRECT in /var/tmp: {error}"),
+        };
+        let memory = vec![0; BUFFER + page_size()];
+        let mut standing = Standing::new(RangeInto::until_end(0));
+        standing.direct = Some(Direct { file: direct, block, memory, filled: 0, afterwards: None });
+        let source = Source::look(socket.as_fd(), &mut standing.received).unwrap();
+        let progress = &mut |bytes| progress(bytes);
+        let patience = Some(Patience::new(Some(Duration::from_mins(1)), 0, Instant::now()));
+        let file = file.as_fd();
+        let mut task = Task { source, file, standing: &mut standing, patience, progress };
+        let outcome = super::super::run(&mut task, &mut ReceiveMethod::Direct);
+        assert!(matches!(outcome, Err(Stop::Fault(ReceiveFault::Socket(_), _))), "{outcome:?}");
+        assert_eq!(standing.received.bytes, 5000);
+    }
+
+    #[test]
+    fn what_the_stream_said_is_not_lost_when_the_file_refuses() {
+        // As if the file system had not said what it wants.
+        receive_from_one_who_resets(1, &mut |_| ControlFlow::Continue(()));
+    }
+
+    #[test]
+    fn what_the_stream_said_is_not_lost_when_the_caller_breaks_off() {
+        receive_from_one_who_resets(4096, &mut |_| ControlFlow::Break(()));
+    }
 
     #[test]
     fn only_whole_blocks_at_their_places_go_past_the_page_cache() {
