@@ -10,7 +10,7 @@ use sendrail_sys::{
     pread::{ReadFlags, pread, preadv2},
     stat::{Timestamp, fstat},
     statfs::file_system,
-    window::{LONGEST, Window},
+    window::{Asking, LONGEST, Window},
 };
 use sendrail_transfer::{Medium, Residency};
 use std::{
@@ -62,15 +62,15 @@ pub struct FileBody {
     /// The version that all of it must be of, if that is asked for: modified then, and so long.
     version: Option<(Timestamp, u64)>,
     source: Source,
-    /// Of what is to be copied: the windows before the last one of which somebody may still be copying, and where each ends.
-    earlier: Vec<(Arc<Window>, u64)>,
+    /// Of what is to be copied: the windows of which somebody may still be copying, and where each ends.
+    copying: Vec<(Asking, u64)>,
 }
 
 /// How the bytes come.
 enum Source {
     /// It has not been asked yet.
     Unknown,
-    /// Mapped: with the window that was given out last.
+    /// Mapped: with the window that was given out last, unless it is to be copied.
     Windows(Option<Arc<Window>>),
     /// Read, each time anew.
     Reads,
@@ -100,7 +100,7 @@ impl FileBody {
             kept: None,
             version: None,
             source: Source::Unknown,
-            earlier: Vec::new(),
+            copying: Vec::new(),
         }
     }
 
@@ -171,18 +171,17 @@ impl FileBody {
             (window, bytes)
         };
         self.at += bytes.len() as u64;
-        self.source = Source::Windows(Some(window));
+        self.source = if self.copied {
+            self.copying.push((Asking::about(window), self.at));
+            Source::Windows(None)
+        } else {
+            Source::Windows(Some(window))
+        };
         Ok(bytes)
     }
 
     /// The next part, if it can be had at once. Else it is read from here on.
     fn next_part(&mut self) -> Option<Bytes> {
-        if self.copied
-            && let Source::Windows(last) = &mut self.source
-            && let Some(window) = last.take()
-        {
-            self.earlier.push((window, self.at));
-        }
         let mut maps = matches!(self.source, Source::Windows(_));
         if let Some(len) = self.mappable().filter(|_| maps) {
             match self.next_window(len) {
@@ -215,8 +214,8 @@ impl FileBody {
     /// Whether something of what was given out was not there when somebody copied it. Forgets the windows that have been copied.
     fn is_damaged(&mut self) -> bool {
         let last = matches!(&self.source, Source::Windows(Some(window)) if window.is_damaged());
-        let damaged = last || self.earlier.iter().any(|(window, _)| window.is_damaged());
-        self.earlier.retain(|(_, end)| self.at - end < WAITING);
+        let damaged = last || self.copying.iter().any(|(asking, _)| asking.window().is_damaged());
+        self.copying.retain(|(_, end)| self.at - end < WAITING);
         damaged
     }
 
@@ -299,7 +298,7 @@ impl Body for FileBody {
         if this.is_damaged() {
             this.end = this.at;
             this.source = Source::Reads;
-            this.earlier.clear();
+            this.copying.clear();
             return Poll::Ready(Some(Err(gone(&this.file, this.at))));
         }
         loop {

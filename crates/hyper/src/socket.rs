@@ -1,7 +1,7 @@
 //! A socket that recognises the pages of files, and sends them by the engine.
 
 use crate::body::SMALL;
-use sendrail_sys::window::locate;
+use sendrail_sys::window::{fill_gaps, locate};
 use sendrail_transfer::{
     Chain, FileRange, Options, Receipt, SendError,
     asynchronous::{Sending, Socket},
@@ -19,6 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// HTTP/2 has slices of 16 KiB: to look and to send each by itself costs a third more than the copy
 /// (docs/decisions/0014-hyper.md).
 const LEAST: usize = SMALL as usize;
+
+/// errno(3): the same number on every architecture.
+const EFAULT: i32 = 14;
 
 /// A tokio socket ([`TcpStream`](tokio::net::TcpStream), [`UnixStream`](tokio::net::UnixStream)) that sends slices of
 /// [`FileBody`](crate::FileBody) by the engine, and everything else as it is.
@@ -197,6 +200,13 @@ fn of_a_file(slice: &[u8], least: usize) -> Option<(Arc<File>, u64)> {
     if slice.len() <= least { None } else { locate(slice) }
 }
 
+/// Whether the kernel came to pages of a file that are gone, and there is something else in their place by now. The body knows, and
+/// ends its stream of HTTP/2 with an error; an error here would end all the others of the connection with it.
+fn could_not_copy(error: &io::Error, slices: &[IoSlice<'_>]) -> bool {
+    error.raw_os_error() == Some(EFAULT)
+        && slices.iter().fold(false, |filled, slice| fill_gaps(slice) || filled)
+}
+
 impl<S: Socket + AsyncWrite + Unpin> AsyncWrite for ZeroCopy<S> {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -224,7 +234,12 @@ impl<S: Socket + AsyncWrite + Unpin> AsyncWrite for ZeroCopy<S> {
             .enumerate()
             .find_map(|(number, slice)| of_a_file(slice, this.least).map(|place| (number, place)));
         match found {
-            None => Pin::new(&mut this.socket).poll_write_vectored(context, slices),
+            None => match Pin::new(&mut this.socket).poll_write_vectored(context, slices) {
+                Poll::Ready(Err(error)) if could_not_copy(&error, slices) => {
+                    Pin::new(&mut this.socket).poll_write_vectored(context, slices)
+                }
+                outcome => outcome,
+            },
             Some((0, (file, offset))) => {
                 let len = slices[0].len() as u64;
                 let mut chain = Chain::new();

@@ -21,10 +21,11 @@ mod bus;
 
 use std::ffi::c_void;
 use std::fs::File;
+use std::hint::black_box;
 use std::io;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -68,6 +69,8 @@ struct Place {
     /// What is mapped there. Locked for the time of a clone: nobody else wants it but who has another slice of the same window.
     what: Mutex<Option<What>>,
     state: AtomicU8,
+    /// How many have said that they ask for that, once the bytes have been copied: see [`Asking`].
+    asking: AtomicUsize,
 }
 
 struct What {
@@ -250,6 +253,63 @@ impl Drop for Window {
     }
 }
 
+/// Says of a window, for as long as it is there, that somebody asks [`is_damaged`](Window::is_damaged) before the copy of any bytes is believed. So
+/// zeros may be copied for what is gone: see [`fill_gaps`].
+///
+/// ```
+/// use std::{fs::File, sync::Arc};
+/// use sendrail_sys::window::{Asking, Window, fill_gaps};
+///
+/// let file = Arc::new(File::open(std::env::current_exe()?)?);
+/// let window = Arc::new(Window::new(file, 0, 10)?);
+/// assert!(!fill_gaps(&window.bytes()));
+/// let asking = Asking::about(window);
+/// assert!(fill_gaps(&asking.window().bytes()) && !asking.window().is_damaged());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Asking(Arc<Window>);
+
+impl Asking {
+    /// Says it of this window.
+    pub fn about(window: Arc<Window>) -> Self {
+        if let Some(space) = space() {
+            space.places[window.place].asking.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(window)
+    }
+
+    /// The window.
+    pub fn window(&self) -> &Arc<Window> {
+        &self.0
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Some(space) = space() {
+            space.places[self.0.place].asking.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Puts zeros where pages of a slice are gone, if it lies in a window that somebody is [asking](Asking) about; says whether it does.
+///
+/// For whom the kernel could not copy from it (EFAULT: there it raises no SIGBUS), and who would rather try again. Waits for the
+/// disk, if pages are there and not in memory.
+pub fn fill_gaps(bytes: &[u8]) -> bool {
+    let Some(Some(space)) = SPACE.get() else { return false };
+    let is_asked_about = space
+        .place_of(bytes.as_ptr() as usize)
+        .is_some_and(|(place, _)| space.places[place].asking.load(Ordering::Relaxed) > 0);
+    if is_asked_about {
+        for byte in bytes.iter().step_by(limits::page_size()).chain(bytes.last()) {
+            black_box(*byte); // where there is no page, the handler puts one
+        }
+    }
+    is_asked_about
+}
+
 /// Which part of which file a slice is, if it lies in a window. No system call; one clone of an [`Arc`].
 pub fn locate(bytes: &[u8]) -> Option<(Arc<File>, u64)> {
     // Not the one that reserves: without a window there is nothing to be found.
@@ -273,7 +333,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     #![allow(clippy::unwrap_used)] // a test stops at the first thing that fails
 
-    use std::hint::black_box;
     use std::sync::Barrier;
     use std::thread;
 
@@ -373,6 +432,27 @@ mod tests {
                 }
             });
         }
+    }
+
+    #[test]
+    fn gaps_are_filled_for_whom_asks_about_them() {
+        let page = limits::page_size();
+        let file = Arc::new(file_with(&pattern(4 * page)));
+        let whole = window(&file, 1, 4 * page - 1);
+        file.set_len(10).unwrap();
+        let bytes = whole.bytes();
+        assert!(!fill_gaps(&bytes) && !whole.is_damaged());
+        drop(Asking::about(Arc::clone(&whole)));
+        assert!(!fill_gaps(&bytes[3 * page..]) && !whole.is_damaged());
+        let asking = Asking::about(whole);
+        assert!(fill_gaps(&bytes[..10]) && !asking.window().is_damaged(), "they are there");
+        assert!(!fill_gaps(&[1, 2]));
+        assert!(fill_gaps(&bytes) && asking.window().is_damaged());
+        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        io::Write::write_all(&mut writer, &bytes).unwrap(); // EFAULT, if one were left
+        let mut got = vec![1; bytes.len()];
+        io::Read::read_exact(&mut reader, &mut got).unwrap();
+        assert!(got[10..].iter().all(|byte| *byte == 0));
     }
 
     /// Whether every page of the space is mapped, as a window or as nothing.
