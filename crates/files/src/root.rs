@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -101,6 +102,7 @@ struct Inner {
     path: PathBuf,
     directory: OwnedFd,
     device: u64,
+    inode: u64,
     file_system: FileSystem,
     options: RootOptions,
     confinement: Confinement,
@@ -161,7 +163,7 @@ impl Root {
         snapshots: &Path,
     ) -> Result<Self, RootError> {
         let asking = |error| RootError::from_kernel(path.to_owned(), "asking about", error);
-        let device = sys::fstat(directory.as_fd()).map_err(asking)?.device;
+        let Stat { device, inode, .. } = sys::fstat(directory.as_fd()).map_err(asking)?;
         let file_system = sys::file_system(directory.as_fd()).map_err(asking)?;
         let names = Names::try_on(directory.as_fd(), confinement, file_system, options.symlinks);
         let snapshots = match options.mutable {
@@ -173,6 +175,7 @@ impl Root {
             path: path.to_owned(),
             directory,
             device,
+            inode,
             file_system,
             options,
             confinement,
@@ -188,6 +191,31 @@ impl Root {
         let opening = |error| RootError::from_kernel(path.to_owned(), "opening", error);
         let directory = open_directory(path).map_err(opening)?;
         Snapshots::try_in(directory, path, root).map_err(opening)
+    }
+
+    /// The directory that its path leads to by now, if that is another: it was removed and made anew, or is a symbolic link that
+    /// was switched. Nothing, if it is the same, or none can be opened there. May wait for a disk.
+    ///
+    /// ```
+    /// use sendrail_files::{Root, RootOptions};
+    ///
+    /// # let parent = tempfile::tempdir()?;
+    /// let path = parent.path().join("dist");
+    /// std::fs::create_dir(&path)?;
+    /// let root = Root::open(&path, RootOptions::default())?;
+    /// assert!(root.replaced_by().is_none());
+    /// std::fs::rename(&path, parent.path().join("old"))?;
+    /// std::fs::create_dir(&path)?;
+    /// assert!(root.replaced_by().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn replaced_by(&self) -> Option<Self> {
+        let Inner { path, device, inode, options, .. } = &*self.inner;
+        let now = std::fs::metadata(path).ok()?;
+        if (now.dev(), now.ino()) == (*device, *inode) {
+            return None;
+        }
+        Self::open(path, *options).ok()
     }
 
     /// The path the root was opened by, for messages.

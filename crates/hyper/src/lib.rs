@@ -28,11 +28,13 @@
 //! | [`listener`] | such sockets for `axum::serve` |
 //! | [`service`] | directories and files as tower services |
 //! | `site`, `request`, [`response`] | from a request to an answer |
+//! | `ground` | the directory, also after another has taken its place |
 //! | `kept` | open files and what was made of them, between requests |
 
 #![forbid(unsafe_code)]
 
 pub mod body;
+mod ground;
 mod kept;
 #[cfg(feature = "axum")]
 pub mod listener;
@@ -49,6 +51,9 @@ pub use listener::{Listener, PeerAddr};
 pub use response::ResponseBody;
 pub use service::{ServeDir, ServeFile};
 pub use socket::{Sent, Watch, ZeroCopy};
+
+pub use sendrail_files::{Dotfiles, Mutable, RootError, RootOptions, Symlinks};
+pub use sendrail_transfer::{Options, Receipt};
 
 /// What the README shows compiles.
 #[cfg(all(doctest, feature = "axum"))]

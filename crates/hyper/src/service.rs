@@ -1,13 +1,14 @@
 //! Directories and files as tower services, by the names that tower-http gave them.
 
 use crate::{
+    ground::Ground,
     kept::{Keep, Shelf},
     response::ResponseBody,
     site::{Outcome, Site, page},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use sendrail_files::{Root, RootError, RootOptions};
+use sendrail_files::{RootError, RootOptions};
 use sendrail_http::{
     head::{Fields, Framing, Head, Method, Version},
     negotiate::{Coding, CodingSet},
@@ -69,8 +70,8 @@ impl Future for Answering {
 /// where they are asked for. Nothing outside the directory is ever opened (`openat2(2)`, RESOLVE_BENEATH): no `..`, no symbolic
 /// link that leads out. Names that begin with a dot are not served, but for `.well-known`.
 ///
-/// What is different from tower-http's: the directory is opened when this is made, so that it must be there (and stays
-/// the same if it is renamed); a directory without an index file is not found; bodies are
+/// What is different from tower-http's: the directory is opened when this is made, so that it must be there; that it has been removed and
+/// made anew, or is a link that was switched, is seen within a second, or when a file is missing; a directory without an index file is not found; bodies are
 /// [`ResponseBody`], which [`ZeroCopy`](crate::ZeroCopy) sockets send without a copy.
 ///
 /// ```
@@ -126,7 +127,7 @@ impl ServeDir {
     /// It is no directory, or may not be entered.
     pub fn with_options(path: impl AsRef<Path>, options: RootOptions) -> Result<Self, RootError> {
         let site = Site {
-            root: Root::open(path.as_ref(), options)?,
+            root: Ground::open(path.as_ref(), options)?,
             shelf: Shelf::new(Keep::default()),
             index: Some("index.html".to_owned()),
             only: None,

@@ -2,12 +2,13 @@
 
 use crate::{
     body::FileBody,
+    ground::Ground,
     kept::{Held, Plain, Shelf},
     request::head,
     response::ResponseBody,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
-use sendrail_files::{Found, OpenError, OpenFile, Root, Siblings, Timestamp};
+use sendrail_files::{Found, OpenError, OpenFile, Siblings, Timestamp};
 use sendrail_http::{
     answer::{Body, Representation, answer},
     date::UnixTime,
@@ -28,7 +29,7 @@ use std::{
 /// What is served, and how.
 #[derive(Debug)]
 pub(crate) struct Site {
-    pub(crate) root: Root,
+    pub(crate) root: Ground,
     pub(crate) shelf: Shelf,
     /// Answers for its directory, if it is there.
     pub(crate) index: Option<String>,
@@ -68,12 +69,14 @@ impl Site {
     pub(crate) fn respond_at_once(&self, parts: &Parts) -> Option<Response<ResponseBody>> {
         let head = head(parts)?;
         let Ok(Target::Path(target)) = resolve(&head.method, head.target) else { return None };
+        self.root.look_now_and_then();
+        let root = self.root.root();
         let kept = if target.directory && self.only.is_none() {
             let index = self.index.as_ref()?;
-            self.shelf.find(&self.root, &beneath(&target.path, index))?
+            self.shelf.find(&root, &beneath(&target.path, index))?
         } else {
             let path = self.only.as_deref().unwrap_or(&target.path);
-            self.shelf.find(&self.root, path)?
+            self.shelf.find(&root, path)?
         };
         if !self.variants.is_identity_only() && !kept.variants()?.is_identity_only() {
             return None;
@@ -97,7 +100,7 @@ impl Site {
         // What lies beneath it says that it is a directory.
         let likely = if wants_directory { index.as_deref() } else { Some(wanted) };
         if let Some(path) = likely
-            && let Some(kept) = self.shelf.find(&self.root, path)
+            && let Some(kept) = self.shelf.find(&self.root.root(), path)
         {
             return self.file(&head, path, Held::Kept(kept), copied).await;
         }
@@ -108,7 +111,7 @@ impl Site {
         match found {
             Found::File(_) if wants_directory => Outcome::NotFound,
             Found::File(file) => {
-                let source = self.shelf.keep(&self.root, wanted, file);
+                let source = self.shelf.keep(&self.root.root(), wanted, file);
                 self.file(&head, wanted, source, copied).await
             }
             Found::Directory(_) if self.only.is_some() => Outcome::NotFound,
@@ -120,7 +123,7 @@ impl Site {
                         Outcome::Answer(redirect(&relative(&whole)))
                     }
                     Ok(Found::File(file)) => {
-                        let source = self.shelf.keep(&self.root, &name, file);
+                        let source = self.shelf.keep(&self.root.root(), &name, file);
                         self.file(&head, &name, source, copied).await
                     }
                     Ok(_) => Outcome::NotFound,
@@ -130,33 +133,35 @@ impl Site {
         }
     }
 
-    /// What a path leads to. If there are no descriptors, what is kept is given up for it.
+    /// What a path leads to. If there are no descriptors, what is kept is given up for it; if there is nothing, the directory may
+    /// have been made anew.
     async fn find(&self, path: &[u8]) -> Result<Found, OpenError> {
         match self.open(path).await {
             Err(OpenError::TooManyOpenFiles(_)) => {
                 self.shelf.clear();
                 self.open(path).await
             }
+            Err(OpenError::NotFound) if self.root.is_another().await => self.open(path).await,
             outcome => outcome,
         }
     }
 
     /// Here if it can be known at once, else by a thread that may wait for the disk.
     async fn open(&self, path: &[u8]) -> Result<Found, OpenError> {
-        if let Some(found) = self.root.find_at_once(path)? {
+        if let Some(found) = self.root.root().find_at_once(path)? {
             return Ok(found);
         }
-        let (root, path) = (self.root.clone(), path.to_vec());
+        let (root, path) = (self.root.root(), path.to_vec());
         off_the_loop(move || root.find(&path)).await
     }
 
     /// Which variants of a file there are that somebody wants.
     async fn variants(&self, path: &[u8], file: &OpenFile) -> Result<CodingSet, OpenError> {
-        let at_once = Siblings::inspect_at_once(&self.root, path, file.facts());
+        let at_once = Siblings::inspect_at_once(&self.root.root(), path, file.facts());
         let siblings = if let Some(siblings) = at_once {
             siblings
         } else {
-            let (root, path, facts) = (self.root.clone(), path.to_vec(), *file.facts());
+            let (root, path, facts) = (self.root.root(), path.to_vec(), *file.facts());
             off_the_loop(move || Ok(Siblings::inspect(&root, &path, &facts))).await?
         };
         let flags = siblings.flags();
@@ -216,11 +221,11 @@ impl Site {
     /// The variant of a file. It may have gone since it was seen: then the file itself is sent.
     async fn variant(&self, path: &[u8], coding: Coding) -> Option<Held> {
         let sibling = [path, coding.extension().as_bytes()].concat();
-        if let Some(kept) = self.shelf.find(&self.root, &sibling) {
+        if let Some(kept) = self.shelf.find(&self.root.root(), &sibling) {
             return Some(Held::Kept(kept));
         }
         match self.find(&sibling).await {
-            Ok(Found::File(variant)) => Some(self.shelf.keep(&self.root, &sibling, variant)),
+            Ok(Found::File(variant)) => Some(self.shelf.keep(&self.root.root(), &sibling, variant)),
             _ => None,
         }
     }

@@ -203,8 +203,14 @@ fn of_a_file(slice: &[u8], least: usize) -> Option<(Arc<File>, u64)> {
 /// Whether the kernel came to pages of a file that are gone, and there is something else in their place by now. The body knows, and
 /// ends its stream of HTTP/2 with an error; an error here would end all the others of the connection with it.
 fn could_not_copy(error: &io::Error, slices: &[IoSlice<'_>]) -> bool {
-    error.raw_os_error() == Some(EFAULT)
-        && slices.iter().fold(false, |filled, slice| fill_gaps(slice) || filled)
+    if error.raw_os_error() != Some(EFAULT) {
+        return false;
+    }
+    let mut is_filled = false;
+    for slice in slices {
+        is_filled |= fill_gaps(slice);
+    }
+    is_filled
 }
 
 impl<S: Socket + AsyncWrite + Unpin> AsyncWrite for ZeroCopy<S> {

@@ -168,6 +168,51 @@ async fn variants_of_what_is_kept_are_sent_to_whom_they_are_for() {
     }
 }
 
+#[tokio::test]
+async fn a_directory_that_is_made_anew_is_served() {
+    let folder = at_rest(&[]).await;
+    let dist = folder.path().join("dist");
+    let make = |byte: u8| {
+        fs::create_dir(&dist).unwrap();
+        fs::write(dist.join("a.txt"), vec![byte; 100_000]).unwrap();
+    };
+    make(b'1');
+    let mut service = ServeDir::new(&dist).unwrap();
+    let mut only = sendrail_hyper::ServeFile::new(dist.join("a.txt")).unwrap();
+    tokio::time::sleep(Duration::from_millis(4100)).await; // until it is kept
+    for byte in [b'1', b'2', b'3'] {
+        if byte != b'1' {
+            fs::remove_dir_all(&dist).unwrap();
+            make(byte);
+        }
+        let (status, bytes) = get(&mut service, "/a.txt").await;
+        assert!(status == 200 && bytes == vec![byte; 100_000], "{status}, {}", byte as char);
+        let Ok(response) = only.call(Request::get("/").body(()).unwrap()).await;
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(bytes == vec![byte; 100_000], "{}", byte as char);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_link_to_the_directory_may_be_switched() {
+    let folder = tempfile::tempdir().unwrap();
+    let current = folder.path().join("current");
+    for release in ["1", "2"] {
+        fs::create_dir(folder.path().join(release)).unwrap();
+        fs::write(folder.path().join(release).join("a.txt"), release).unwrap();
+    }
+    std::os::unix::fs::symlink("1", &current).unwrap();
+    let mut service = ServeDir::new(&current).unwrap();
+    assert_eq!(get(&mut service, "/a.txt").await.1, "1");
+    let other = folder.path().join("other");
+    std::os::unix::fs::symlink("2", &other).unwrap();
+    fs::rename(other, &current).unwrap();
+    while get(&mut service, "/a.txt").await.1 != "2" {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// `Mutable::Copy`: every byte is of the version whose name goes before it, or there is an error.
 #[tokio::test]
 async fn one_version_or_none_where_that_is_asked_for() {
