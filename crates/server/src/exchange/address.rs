@@ -122,6 +122,12 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || format!("{text:?} is no address: use HOST, HOST:PORT or [IPv6]:PORT");
         let port = |digits: &str| digits.parse::<u16>().map_err(|_| bad());
+        // Resolvers take a number for an IPv4 address of old.
+        if text.parse::<u64>().is_ok() {
+            return Err(format!(
+                "{text:?} is no address: for a port of all addresses use [::]:{text}"
+            ));
+        }
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Ok(Self { host: ip.to_string(), port: PORT });
         }

@@ -256,11 +256,10 @@ impl Session<'_> {
                 let existing = Existing::Nothing;
                 return Ok(Ok(Planned { entry, name: None, existing, hashing: None }));
             }
-            Target::File(..) if is_directory => {
-                return refuse(entry, "there is only one file to receive into".into());
-            }
-            Target::File(..) if mem::replace(&mut self.has_taken, true) => {
-                return refuse(entry, "there is only one file to receive into".into());
+            Target::File(_, name) if is_directory || mem::replace(&mut self.has_taken, true) => {
+                let name = name.to_string_lossy();
+                let why = format!("{name} is one file: for more make a directory first (mkdir)");
+                return refuse(entry, why);
             }
             Target::File(store, name) => {
                 (store, Checked { folders: Vec::new(), last: name.clone() })
