@@ -192,7 +192,8 @@ impl<F> ServeDir<F> {
     }
 
     /// How much is kept between requests: open files, and the contents of short ones. Nothing of it is ever out of date: each
-    /// request asks the kernel whether the path still leads to that very version.
+    /// request asks the kernel whether the path still leads to that very version. Only who writes through a shared mapping (`mmap(2)`) may
+    /// change what is in a file and none of its time stamps: where that is done, `memory` should be 0.
     ///
     /// ```
     /// use sendrail_hyper::{Keep, ServeDir};

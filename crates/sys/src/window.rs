@@ -448,7 +448,7 @@ mod tests {
         assert!(fill_gaps(&bytes[..10]) && !asking.window().is_damaged(), "they are there");
         assert!(!fill_gaps(&[1, 2]));
         assert!(fill_gaps(&bytes) && asking.window().is_damaged());
-        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        let (mut reader, mut writer) = io::pipe().unwrap();
         io::Write::write_all(&mut writer, &bytes).unwrap(); // EFAULT, if one were left
         let mut got = vec![1; bytes.len()];
         io::Read::read_exact(&mut reader, &mut got).unwrap();
