@@ -28,7 +28,8 @@ use tokio::sync::oneshot;
 ///
 /// # Errors
 ///
-/// As [`receive::recv_file`](crate::receive::recv_file).
+/// As [`receive::recv_file`](crate::receive::recv_file); and [`ReceiveFault::Socket`] with `InvalidInput`, and nothing received, if
+/// the socket is in blocking mode, which would hold up the thread and all its tasks.
 ///
 /// ```
 /// use sendrail_transfer::{asynchronous, receive::{RangeInto, ReceiveOptions}};

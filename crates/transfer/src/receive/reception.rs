@@ -11,6 +11,7 @@ use super::{
 use crate::plan::WINDOW;
 use std::{
     fs::File,
+    io,
     ops::ControlFlow,
     os::fd::{AsFd, BorrowedFd},
     sync::Arc,
@@ -93,11 +94,17 @@ impl Reception {
                 (&mut self.method, self.is_named),
                 &mut self.standing,
             ) {
+                // splice(2) has no flag against waiting for it.
+                Ok(source) if source.kind == Kind::Socket && source.sleeps => {
+                    let blocking = "the socket is in blocking mode, where this thread must not wait (O_NONBLOCK, fcntl(2))";
+                    let refused = io::Error::new(io::ErrorKind::InvalidInput, blocking);
+                    return Next::Failed(ReceiveFault::Socket(refused), Vec::new());
+                }
                 Ok(source) => *self.begun.insert(source.kind),
                 Err(fault) => return Next::Failed(fault, Vec::new()),
             },
         };
-        // A runtime's sockets are in non-blocking mode.
+        // It is in non-blocking mode: that was asked.
         let source = Source { fd: socket, kind, sleeps: false };
         let enough = self.standing.received.bytes + WINDOW;
         let progress = &mut |bytes| {

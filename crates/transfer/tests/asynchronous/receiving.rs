@@ -5,7 +5,8 @@ use sendrail_transfer::{
     asynchronous::{self, RecvSocket},
     receive::{RangeInto, ReceiveFault, Refused, Why},
 };
-use std::{fs::OpenOptions, time::Duration};
+use socket2::SockRef;
+use std::{fs::OpenOptions, io, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{sleep, timeout},
@@ -133,7 +134,7 @@ fn a_peer_that_closes_early_is_told_by_the_count_and_one_that_resets_is_the_stre
             let error = asynchronous::recv_file(&socket, &file, range, &options).await.unwrap_err();
             dropping.await.unwrap();
             let ReceiveFault::Socket(fault) = &error.fault else { panic!("{method}: {error}") };
-            assert_eq!(fault.kind(), std::io::ErrorKind::ConnectionReset, "{method}: {fault}");
+            assert_eq!(fault.kind(), io::ErrorKind::ConnectionReset, "{method}: {fault}");
             assert_eq!(error.receipt.bytes, 20_000, "what came before is in the file: {error}");
             assert_same(&contents(&file), &bytes_at(0, 20_000), &method);
         });
@@ -212,4 +213,28 @@ fn it_can_be_spawned() {
         let receipt = timeout(HANGS, receiving).await.unwrap().unwrap().unwrap();
         assert_same(&contents(&file), &bytes_at(0, LEN), &receipt);
     });
+}
+
+/// splice(2) has no flag against waiting for a TCP socket: it would hold up the thread and all its tasks.
+#[test]
+fn a_socket_in_blocking_mode_is_refused() {
+    for method in ReceiveMethod::ALL {
+        let refused = on_one_thread(async {
+            let (sender, socket) = tcp().await;
+            // The tests of sending say how a runtime comes by one.
+            SockRef::from(&socket).set_nonblocking(false).unwrap();
+            let ending = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(300)); // else it waits for ever
+                drop(sender);
+            });
+            let file = empty_file();
+            let range = RangeInto::until_end(0);
+            let outcome = asynchronous::recv_file(&socket, &file, range, &by_method(method)).await;
+            ending.join().unwrap();
+            outcome
+        });
+        let error = refused.expect_err(method.name());
+        let ReceiveFault::Socket(why) = error.fault else { panic!("{method}: {error:?}") };
+        assert_eq!(why.kind(), io::ErrorKind::InvalidInput, "{method}");
+    }
 }
