@@ -147,6 +147,24 @@ fn what_cannot_be_read_is_said_and_the_rest_is_sent() {
 }
 
 #[test]
+fn a_file_that_hides_its_length_is_not_sent_as_an_empty_one() {
+    let (from, to) = (Tree::new(), Tree::new());
+    let (empty, hiding) = (from.file("empty", ""), Path::new("/proc/version"));
+    let receiver = Waiting::recv([to.path()]);
+    let output = send(receiver.address, [&empty, hiding]);
+    let (code, heard) = receiver.end();
+    assert_eq!((output.status.code(), code), (Some(1), Some(0)), "{}{heard}", said(&output));
+    assert!(said(&output).contains("version: not sent: it says that it is empty"), "{heard}");
+    assert_eq!(fs::read_dir(to.path()).unwrap().count(), 1, "what is empty has arrived");
+    let receiver = Waiting::recv([OsStr::new("--raw"), to.path().join("raw").as_os_str()]);
+    let address = receiver.address.to_string();
+    let output = exchange("send", ["--raw", &address]).arg(hiding).output().unwrap();
+    let (code, heard) = receiver.end();
+    assert!(!output.status.success() && code != Some(0), "{}{heard}", said(&output));
+    assert!(!to.path().join("raw").exists());
+}
+
+#[test]
 fn what_was_mistyped_is_said_with_exit_code_one() {
     let tree = Tree::new();
     for (which, arguments) in [

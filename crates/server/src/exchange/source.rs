@@ -6,7 +6,7 @@ use super::{
 };
 use crate::page_cache::interrupt::Stop;
 use rustix::fs::{Mode, OFlags, open};
-use sendrail_sys::{FileKind, Stat, fstat};
+use sendrail_sys::{FileKind, Stat, fstat, pread};
 use std::{
     ffi::OsStr,
     fs::{File, Metadata},
@@ -160,9 +160,20 @@ fn open_item(path: &Path, is_typed: bool, is_directory: bool) -> Result<(File, S
     };
     let stat = fstat(file.as_fd()).map_err(|error| error.to_string())?;
     match stat.kind {
+        FileKind::File if hides_its_length(&file, &stat) => {
+            Err("it says that it is empty, and is not; - sends what a program like cat reads of it"
+                .into())
+        }
         FileKind::File | FileKind::Directory => Ok((file, stat)),
         _ => Err("is neither a file nor a directory".into()),
     }
+}
+
+/// Whether there is something to be read of a file without a length, as of those in /proc, which are made when they are read.
+fn hides_its_length(file: &File, stat: &Stat) -> bool {
+    stat.len == 0
+        && matches!(pread(file.as_fd(), &mut [0], 0), Ok(1..))
+        && fstat(file.as_fd()).is_ok_and(|stat| stat.len == 0) // it has not just grown
 }
 
 #[cfg(test)]
