@@ -247,3 +247,57 @@ fn an_answer_that_waits_for_the_body_of_its_request_stays_whole() {
     let response = waiting.response(false);
     assert_eq!((response.status, &*response.body), (200, &b"hello"[..]));
 }
+
+/// Serves a path beneath `tree`.
+fn serve_beneath(tree: &Tree, path: &str, arguments: &[&str]) -> Server {
+    let mut command = Server::command();
+    command.args(["serve", "--listen", "127.0.0.1:0"]).arg(tree.path().join(path)).args(arguments);
+    Server::spawn(command)
+}
+
+#[test]
+fn a_directory_that_is_made_anew_is_served() {
+    for arguments in [&["--workers", "2"][..], &["--open-files", "0"]] {
+        let tree = Tree::new();
+        tree.file("dist/old.txt", "old");
+        tree.file("dist/index.html", "old index");
+        let server = serve_beneath(&tree, "dist", arguments);
+        let mut connections = [server.connect(), server.connect(), server.connect()];
+        for connection in &mut connections {
+            assert_eq!(connection.get("/", "").body, b"old index");
+        }
+        for round in 0..3 {
+            let (text, name) = (format!("index {round}"), format!("/{round}.txt"));
+            fs::remove_dir_all(tree.path().join("dist")).unwrap();
+            eventually("it is gone", || connections[0].get("/old.txt", "").status == 404);
+            tree.file("dist/index.html", &text);
+            tree.file(&format!("dist{name}"), &text);
+            for connection in &mut connections {
+                eventually("what is new is found", || connection.get(&name, "").status == 200);
+                eventually("the index is new", || connection.get("/", "").body == text.as_bytes());
+                assert_eq!(connection.get("/old.txt", "").status, 404);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_link_that_is_switched_is_followed_and_what_is_under_way_arrives() {
+    let (old, new) = (large(0), large(1));
+    let tree = Tree::new_in(build_folder());
+    tree.file("1/a.bin", &old);
+    tree.file("2/a.bin", &new);
+    tree.link("current", "1");
+    let server = serve_beneath(&tree, "current", &[]);
+    let mut under_way = server.connect_narrow();
+    under_way.begin("/a.bin");
+    tree.link("next", "2");
+    fs::rename(tree.path().join("next"), tree.path().join("current")).unwrap();
+    let mut connection = server.connect();
+    eventually("the other directory is served", || connection.get("/a.bin", "").body == new);
+    assert!(under_way.take(LARGE) == old, "not the old file, whole");
+    // Nothing can be served of what is not there: the last one stays.
+    fs::remove_file(tree.path().join("current")).unwrap();
+    tree.file("2/late.txt", "late");
+    eventually("its directory is served still", || connection.get("/late.txt", "").body == b"late");
+}

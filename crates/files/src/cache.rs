@@ -8,6 +8,7 @@ use quick_cache::unsync::Cache;
 
 use crate::entry::Entry;
 use crate::error::OpenError;
+use crate::ground::Ground;
 use crate::lookup::{Lookup, Version};
 use crate::names::{Sleep, Unfound};
 use crate::root::{Found, Root};
@@ -76,6 +77,8 @@ type Entries<T> = Cache<Box<[u8]>, Rc<Entry<T>>>;
 #[derive(Debug)]
 pub struct OpenFileCache<T: Default> {
     root: Arc<Root>,
+    /// Where the root comes from, if it may become another, and which one it is.
+    ground: Option<(Arc<Ground>, u64)>,
     valid: Duration,
     /// `None` when the cache is off.
     entries: Option<Entries<T>>,
@@ -86,7 +89,16 @@ impl<T: Default> OpenFileCache<T> {
     /// An empty cache over `root`.
     pub fn new(root: Arc<Root>, options: CacheOptions) -> Self {
         let entries = (options.entries > 0).then(|| Cache::new(options.entries));
-        Self { root, valid: options.valid, entries, counts: CacheCounts::default() }
+        Self { root, ground: None, valid: options.valid, entries, counts: CacheCounts::default() }
+    }
+
+    /// An empty cache over what the path of `ground` leads to: looked at again when something is looked up, once a second at the
+    /// most, or ten times where nothing is found. A [lookup at once](Self::lookup_at_once) of something that is there does not
+    /// come to wait by that.
+    pub fn following(ground: Arc<Ground>, options: CacheOptions) -> Self {
+        let generation = ground.generation(); // first: a root that is newer than it does no harm
+        let cache = Self::new(ground.root(), options);
+        Self { ground: Some((ground, generation)), ..cache }
     }
 
     /// The root the paths are looked up beneath.
@@ -140,26 +152,81 @@ impl<T: Default> OpenFileCache<T> {
         now: Instant,
         sleep: Sleep,
     ) -> Result<Rc<Entry<T>>, Miss<T>> {
-        let Some(entries) = &self.entries else {
-            self.counts.misses += 1;
-            let found = self.root.find_with(path, self.root.options().mutable, sleep);
-            let found = found.map_err(|unfound| self.miss(unfound, path, None))?;
-            return Ok(Rc::new(Entry::new(found, now, now)));
-        };
-        let Some(entry) = entries.get(path) else {
-            self.counts.misses += 1;
-            let found =
-                self.with_descriptors(|root| root.find_with(path, root.options().mutable, sleep));
-            let found = found.map_err(|unfound| self.miss(unfound, path, None))?;
-            return Ok(self.remember(path, found, now));
-        };
-        entry.used.set(now);
-        if now < entry.valid_until.get() {
-            self.counts.hits += 1;
-            return Ok(Rc::clone(entry));
+        let before = self.entries.as_ref().and_then(|entries| entries.get(path));
+        if let Some(entry) = before {
+            entry.used.set(now);
+            if now < entry.valid_until.get() {
+                self.counts.hits += 1;
+                return Ok(Rc::clone(entry));
+            }
         }
-        let entry = Rc::clone(entry);
-        self.revalidate(path, entry, now, sleep)
+        let before = before.map(Rc::clone);
+        self.counts.misses += u64::from(before.is_none());
+        if self.look_at_ground(now, false, sleep)
+            && let Some((ground, _)) = &self.ground
+        {
+            ground.look_aside();
+        }
+        let root = Arc::clone(&self.root);
+        match self.look_anew(path, before, now, sleep) {
+            Err(Miss::Refused(OpenError::NotFound)) => {
+                if self.look_at_ground(now, true, sleep) {
+                    Err(self.wait_for_ground(path))
+                } else if Arc::ptr_eq(&root, &self.root) {
+                    Err(OpenError::NotFound.into())
+                } else {
+                    self.look_anew(path, None, now, sleep)
+                }
+            }
+            found => found,
+        }
+    }
+
+    fn look_anew(
+        &mut self,
+        path: &[u8],
+        before: Option<Rc<Entry<T>>>,
+        now: Instant,
+        sleep: Sleep,
+    ) -> Result<Rc<Entry<T>>, Miss<T>> {
+        if let Some(entry) = before {
+            return self.revalidate(path, entry, now, sleep);
+        }
+        let found =
+            self.with_descriptors(|root| root.find_with(path, root.options().mutable, sleep));
+        let found = found.map_err(|unfound| self.miss(unfound, path, None))?;
+        Ok(self.remember(path, found, now))
+    }
+
+    /// Looks at the path of the root, if it is time to. Whether somebody else should, who may sleep.
+    fn look_at_ground(&mut self, now: Instant, is_missing: bool, sleep: Sleep) -> bool {
+        let Some((ground, _)) = &self.ground else { return false };
+        let should_wait = ground.is_due(now, is_missing)
+            && match sleep {
+                Sleep::Forbidden => ground.look_at_once(),
+                Sleep::Allowed => {
+                    ground.look();
+                    false
+                }
+            };
+        self.catch_up();
+        should_wait
+    }
+
+    /// Moves to the latest root.
+    fn catch_up(&mut self) {
+        let Some((ground, generation)) = &mut self.ground else { return };
+        let latest = ground.generation();
+        if latest != std::mem::replace(generation, latest) {
+            self.root = ground.root();
+            self.clear();
+        }
+    }
+
+    fn wait_for_ground(&self, path: &[u8]) -> Miss<T> {
+        let (ground, _) = self.ground.as_ref().expect("it has said that it is to be looked at");
+        let lookup = Lookup::of_path(&self.root, path, None).beneath_latest(ground);
+        Miss::MustWait(Box::new(lookup), None)
     }
 
     fn miss(&self, unfound: Unfound, path: &[u8], entry: Option<Rc<Entry<T>>>) -> Miss<T> {

@@ -6,6 +6,7 @@ use sendrail_sys::Timestamp;
 
 use crate::error::OpenError;
 use crate::facts::Facts;
+use crate::ground::Ground;
 use crate::names::{Sleep, Unfound};
 use crate::open_file::OpenFile;
 use crate::root::{Found, Root};
@@ -17,6 +18,8 @@ use crate::variants::{CodingFlags, Siblings};
 #[must_use = "nothing is looked up until it is made"]
 pub struct Lookup {
     root: Arc<Root>,
+    /// Whether it is still the one is to be looked at first.
+    ground: Option<Arc<Ground>>,
     path: Box<[u8]>,
     wanted: Wanted,
 }
@@ -56,12 +59,17 @@ pub(crate) enum Version {
 impl Lookup {
     pub(crate) fn of_path(root: &Arc<Root>, path: &[u8], known: Option<Facts>) -> Self {
         let wanted = Wanted::Path { known, siblings: false };
-        Self { root: Arc::clone(root), path: path.into(), wanted }
+        Self { root: Arc::clone(root), ground: None, path: path.into(), wanted }
+    }
+
+    /// The same beneath what the path of `ground` leads to by then.
+    pub(crate) fn beneath_latest(self, ground: &Arc<Ground>) -> Self {
+        Self { ground: Some(Arc::clone(ground)), ..self }
     }
 
     pub(crate) fn of_siblings(root: &Arc<Root>, path: &[u8], original: &Facts) -> Self {
         let wanted = Wanted::Siblings { original: *original };
-        Self { root: Arc::clone(root), path: path.into(), wanted }
+        Self { root: Arc::clone(root), ground: None, path: path.into(), wanted }
     }
 
     /// Looks for the precompressed siblings as well, since there will be a thread that waits anyway.
@@ -89,7 +97,11 @@ impl Lookup {
 
     /// Makes it. Takes as long as the disk takes.
     pub fn make(self) -> Looked {
-        let Self { root, path, wanted } = self;
+        let Self { mut root, ground, path, wanted } = self;
+        if let Some(ground) = ground {
+            ground.look();
+            root = ground.root();
+        }
         match wanted {
             Wanted::Path { known, siblings } => {
                 let outcome = Version::of(&root, &path, known.as_ref(), Sleep::Allowed);

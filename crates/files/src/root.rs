@@ -1,15 +1,16 @@
 //! The root: a directory, the policy for what is beneath it, and the two-step open.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
-use sendrail_sys::{self as sys, FileKind, FileSystem, OpenFlags, Stat, Timestamp};
+use sendrail_sys::{self as sys, FileKind, FileSystem, OpenFlags, Resolve, Stat, Timestamp};
 
 use crate::confine::Confinement;
 use crate::directory::Directory;
@@ -80,7 +81,7 @@ impl Found {
 
 /// A directory beneath which everything is served that the policy allows, and nothing else.
 ///
-/// A root keeps serving the directory it opened, even when that is renamed. Cloning is cheap.
+/// A root stays the directory it opened, even when that is renamed; [`Ground`](crate::Ground) follows the path. Cloning is cheap.
 ///
 /// ```
 /// use sendrail_files::{Found, OpenError, Root, RootOptions};
@@ -100,6 +101,8 @@ pub struct Root {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
+    /// The same, wherever this process goes.
+    absolute: CString,
     directory: OwnedFd,
     device: u64,
     inode: u64,
@@ -171,8 +174,11 @@ impl Root {
             Mutable::Share | Mutable::Copy => None,
         };
         let local = if file_system.is_network_or_fuse() { Vec::new() } else { vec![device] };
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let absolute = CString::new(absolute.into_os_string().into_encoded_bytes());
         let inner = Inner {
             path: path.to_owned(),
+            absolute: absolute.expect("it has just been opened"),
             directory,
             device,
             inode,
@@ -210,12 +216,35 @@ impl Root {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn replaced_by(&self) -> Option<Self> {
-        let Inner { path, device, inode, options, .. } = &*self.inner;
-        let now = std::fs::metadata(path).ok()?;
+        let Inner { path, absolute, device, inode, options, snapshots, .. } = &*self.inner;
+        let absolute = Path::new(OsStr::from_bytes(absolute.as_bytes()));
+        let now = std::fs::metadata(absolute).ok()?;
         if (now.dev(), now.ino()) == (*device, *inode) {
             return None;
         }
-        Self::open(path, *options).ok()
+        let snapshots = match snapshots.as_ref().map(Snapshots::path) {
+            Some(elsewhere) if elsewhere != path => elsewhere,
+            _ => absolute,
+        };
+        Self::open_with_snapshots_in(absolute, *options, snapshots).ok()
+    }
+
+    /// Whether there is one, if that can be told without waiting for a disk: nothing, if it cannot.
+    pub(crate) fn is_replaced_at_once(&self) -> Option<bool> {
+        let Inner { absolute, device, inode, names, snapshots, .. } = &*self.inner;
+        if *names != Names::AtOnce {
+            return None;
+        }
+        let flags = OpenFlags::PATH | OpenFlags::DIRECTORY;
+        let cached = Resolve { cached: true, ..Resolve::default() };
+        let now = match sys::openat2(rustix::fs::CWD, absolute, flags, cached) {
+            Ok(directory) => sys::fstat_cached(directory.as_fd()).ok()?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(_) => return Some(false), // there is none, or none that may be opened
+        };
+        let is_replaced = (now.device, now.inode) != (*device, *inode);
+        // Snapshots are tried where they are to be made, on the disk.
+        (!is_replaced || snapshots.is_none()).then_some(is_replaced)
     }
 
     /// The path the root was opened by, for messages.

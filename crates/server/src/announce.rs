@@ -18,7 +18,7 @@ macro_rules! say {
 
 /// Prints to standard error. The lines `listening on …` are meant to be read by programs too.
 pub(crate) fn announce(config: &Config, bound: &[SocketAddr], small_files: &str) {
-    let root = &config.root;
+    let root = &config.ground.root();
     let probe = Probe::run(); // it needs descriptors, and the address is said when no more are needed
     say!("sendrail {} serves {}", env!("CARGO_PKG_VERSION"), config.dir.display());
     for file in &config.files_read {

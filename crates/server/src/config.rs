@@ -1,7 +1,7 @@
 //! The configuration: what was typed, checked and made ready. Nothing behind this can be wrong.
 
 use crate::cli::{DotfileChoice, LogFormat, ServeArguments, SymlinkChoice};
-use sendrail_files::{Dotfiles, Root, RootOptions, Symlinks};
+use sendrail_files::{Dotfiles, Ground, RootOptions, Symlinks};
 use sendrail_transfer::{Options, plan::LEAST_LAG};
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -40,8 +40,8 @@ pub struct Config {
     pub files_read: Vec<PathBuf>,
     /// The directory as it was named.
     pub dir: PathBuf,
-    /// The same, open and confined.
-    pub root: Arc<Root>,
+    /// The same, open and confined; and what its path leads to later.
+    pub ground: Arc<Ground>,
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
     /// Event loops.
@@ -168,7 +168,7 @@ impl Config {
         Ok(Self {
             files_read: typed.config,
             dir: typed.dir,
-            root: Arc::new(root),
+            ground: Arc::new(Ground::new(root)),
             workers,
             max_connections: connections(
                 typed.max_connections,

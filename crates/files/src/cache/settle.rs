@@ -61,6 +61,7 @@ impl<T: Default> OpenFileCache<T> {
         entry: Option<Rc<Entry<T>>>,
         now: Instant,
     ) -> Settled<T> {
+        self.catch_up(); // it may be of a later root
         let Looked { path, outcome, siblings } = looked;
         let entry = match (outcome, entry) {
             (Some(Ok(Version::Same(observed))), Some(entry)) => {

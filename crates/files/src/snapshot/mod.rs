@@ -77,6 +77,11 @@ impl Snapshots {
         Ok(snapshots)
     }
 
+    /// Where they are made.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn try_one(&self, root: BorrowedFd<'_>) -> Result<(), Refused> {
         let (source, target) = (self.unnamed()?, self.unnamed()?);
         let clone = |source: BorrowedFd<'_>| sys::clone_file(target.as_fd(), source);

@@ -286,7 +286,7 @@ impl Connection {
     /// The path of an open file as the kernel knows it, or of what it is a snapshot of, for the log:
     /// nothing on the way of a byte has to carry a name for the sake of the day it goes wrong.
     fn path_of(&self, file: &Arc<File>) -> String {
-        if let Some(path) = self.worker.config.root.path_of_original(file) {
+        if let Some(path) = self.worker.config.ground.root().path_of_original(file) {
             return path.display().to_string();
         }
         let link = format!("/proc/self/fd/{}", file.as_raw_fd());

@@ -43,7 +43,7 @@ impl Site {
         let options =
             CacheOptions { entries: config.files.open_files, valid: config.files.open_files_valid };
         Self {
-            cache: OpenFileCache::new(Arc::clone(&config.root), options),
+            cache: OpenFileCache::following(Arc::clone(&config.ground), options),
             tier: Tier::new(config.files.small_limit(), config.files.small_memory),
             config,
             scratch: Vec::with_capacity(1024),

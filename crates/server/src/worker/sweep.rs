@@ -99,7 +99,7 @@ impl Worker {
         site.clock.tick();
         site.tidy();
         self.tidied_at.set(now);
-        self.closing.order(&self.config.root, self.disks());
+        self.closing.order(&self.config.ground.root(), self.disks());
     }
 
     /// Gives freed memory back to the kernel, if that is for this worker to do now. On a thread of
@@ -131,7 +131,7 @@ impl Worker {
                 tidied += 1;
                 if self.parking.is_empty() {
                     self.site.borrow_mut().close_all();
-                    self.closing.order(&self.config.root, self.disks());
+                    self.closing.order(&self.config.ground.root(), self.disks());
                     tidy_at = None;
                 } else {
                     self.tidy(now);
