@@ -77,16 +77,51 @@ pub async fn send<S: Socket>(
     chain: Chain,
     options: Options,
 ) -> Result<Receipt, SendError> {
-    let limit = options.send_timeout;
     let mut transfer = Transfer::new(chain, options);
-    let mut patience = Patience::new(limit, transfer.remaining(), now());
     transfer
         .check_mode(socket.descriptor(), Disk::MustNotWait)
         .map_err(|error| SendError::Wait { error })?;
+    let step = transfer.step(socket.descriptor(), Disk::MustNotWait);
+    finish(socket, transfer, step).await
+}
+
+/// Goes on with a transfer whose first step the caller has taken himself, and which ended in `step`: nearly always that was all, and then
+/// he needs no task's memory for the rest.
+///
+/// The steps must have been taken on this socket, with [`Disk::MustNotWait`].
+///
+/// # Errors
+///
+/// As [`send`].
+///
+/// ```
+/// use sendrail_transfer::{Chain, Disk, FileRange, Options, Step, Transfer, asynchronous::finish};
+/// use std::{fs::File, os::fd::AsFd, sync::Arc};
+/// use tokio::net::UnixStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (socket, _peer) = UnixStream::pair()?;
+/// let mut chain = Chain::new();
+/// chain.push_file(FileRange::new(Arc::new(File::open("Cargo.toml")?), 0, 100));
+/// let mut transfer = Transfer::new(chain, Options::default());
+/// let receipt = match transfer.begin(socket.as_fd(), b"a head in a buffer of mine, ", Disk::MustNotWait) {
+///     Step::Done => transfer.into_receipt(),
+///     step => Box::pin(finish(&socket, transfer, step)).await?,
+/// };
+/// assert_eq!(receipt.bytes, 128);
+/// # Ok(())
+/// # }
+/// ```
+pub async fn finish<S: Socket>(
+    socket: &S,
+    mut transfer: Transfer,
+    mut step: Step,
+) -> Result<Receipt, SendError> {
+    let mut patience = Patience::new(transfer.send_timeout(), transfer.remaining(), now());
     // Made when the first cold window comes up.
     let mut for_pool: Option<(OwnedFd, Whose)> = None;
     loop {
-        let mut step = transfer.step(socket.descriptor(), Disk::MustNotWait);
         if matches!(step, Step::WaitDisk) {
             let (fd, whose) = match for_pool.take() {
                 Some(known) => known,
@@ -114,6 +149,7 @@ pub async fn send<S: Socket>(
             Step::PeerGone(error) => return Err(SendError::peer_gone(error, transfer)),
             Step::Failed(fault) => return Err(SendError::file(fault, transfer)),
         }
+        step = transfer.step(socket.descriptor(), Disk::MustNotWait);
     }
 }
 

@@ -206,6 +206,12 @@ impl Transfer {
         self.chain.remaining()
     }
 
+    /// How long a front waits for a socket that takes nothing.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn send_timeout(&self) -> Option<std::time::Duration> {
+        self.options.send_timeout
+    }
+
     /// The receipt, for a front that makes system calls of its own for this transfer.
     pub(crate) fn receipt_mut(&mut self) -> &mut Receipt {
         &mut self.receipt
