@@ -11,6 +11,8 @@
 //! 3. [`OpenFileCache::siblings`] says which precompressed variants lie beside a file.
 //! 4. [`Directory::list`] reads a directory, and [`Listing`] shows it as HTML or JSON.
 //!
+//! Files that come the other way arrive in a [`Landing`].
+//!
 //! ```
 //! use sendrail_files::{Found, Root, RootOptions};
 //!
@@ -24,6 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod arrival;
 mod cache;
 mod confine;
 mod directory;
@@ -45,6 +48,10 @@ mod snapshot;
 mod standing;
 mod variants;
 
+pub use arrival::{
+    Arrival, ArrivalError, Completed, Condition, Digest, Digesting, Landing, LandingError,
+    LandingOptions, NoSpace, ResumableTerms, Resumed, Stop, Stored, Swept, Terms, Upload, UploadId,
+};
 pub use cache::{CacheCounts, CacheOptions, Miss, OpenFileCache, Settled};
 pub use confine::Confinement;
 pub use directory::Directory;

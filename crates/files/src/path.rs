@@ -1,13 +1,17 @@
 //! Checks a path before the kernel sees it: the second wall behind the parser of targets, and the
 //! only one that knows about dot files.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use crate::error::OpenError;
 use crate::root::Dotfiles;
 
 /// path_resolution(7): PATH_MAX is 4096 bytes with the terminating NUL.
 const LONGEST: usize = 4095;
+
+/// The directory in which unfinished uploads lie. It is hidden whatever the policy says: what is in there is for those alone who know
+/// its name.
+pub(crate) const WORKSHOP: &CStr = c".uploads";
 
 /// Turns a decoded request path (`""` is the root) into what `openat2` takes, or refuses it.
 pub(crate) fn check(path: &[u8], dotfiles: Dotfiles) -> Result<CString, OpenError> {
@@ -30,6 +34,9 @@ pub(crate) fn check(path: &[u8], dotfiles: Dotfiles) -> Result<CString, OpenErro
 
 /// Whether the policy hides this name. `.well-known` (RFC 8615) at the top is meant to be public.
 pub(crate) fn is_hidden(name: &[u8], at_top: bool, dotfiles: Dotfiles) -> bool {
+    if name == WORKSHOP.to_bytes() {
+        return true;
+    }
     dotfiles == Dotfiles::Deny && name.first() == Some(&b'.') && !(at_top && name == b".well-known")
 }
 

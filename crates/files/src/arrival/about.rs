@@ -1,0 +1,136 @@
+//! What is remembered of a resumable upload beside its bytes, so that it outlives this process.
+//!
+//! `.uploads/ID.about` is one line with the version and a SHA-256 of the rest, and the rest is JSON. It is written whole beside, and
+//! renamed: a reader sees the old one or the new one. One that does not check is no upload any more.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use rustix::fs::{AtFlags, fdatasync, renameat, unlinkat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::digest::Digest;
+use super::error::ArrivalError;
+use super::id::UploadId;
+use super::landing::c_string;
+use super::temporary;
+use super::workshop::Workshop;
+
+/// The first line begins so.
+const MAGIC: &str = "sendrail-upload 1 ";
+
+/// Bytes of the longest record: a path, an owner and a note, percent-encoded, and room to spare.
+const LONGEST: u64 = 128 << 10;
+
+/// What is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct About {
+    #[serde(with = "encoded")]
+    pub(super) path: Vec<u8>,
+    pub(super) owner: Option<String>,
+    pub(super) len: Option<u64>,
+    pub(super) only_if_absent: bool,
+    pub(super) digests: Vec<Digest>,
+    /// The caller's own.
+    #[serde(with = "encoded")]
+    pub(super) note: Vec<u8>,
+    /// Set right before the file gets its name: if its data is gone after that, it has it.
+    pub(super) ending: Option<End>,
+}
+
+/// How it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct End {
+    pub(super) created: bool,
+    pub(super) len: u64,
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
+
+/// Why there is no record.
+#[derive(Debug)]
+pub(super) enum Unreadable {
+    Absent,
+    Damaged,
+    Io(io::Error),
+}
+
+pub(super) fn name(id: UploadId) -> CString {
+    c_string(format!("{id}.about").as_bytes())
+}
+
+/// Reads the record of an upload.
+pub(super) fn read(workshop: &Workshop, id: UploadId) -> Result<About, Unreadable> {
+    let file = workshop.open(&name(id)).map_err(|error| match error {
+        Errno::NOENT => Unreadable::Absent,
+        error => Unreadable::Io(error.into()),
+    })?;
+    let mut bytes = Vec::new();
+    file.take(LONGEST).read_to_end(&mut bytes).map_err(Unreadable::Io)?;
+    parse(&bytes).ok_or(Unreadable::Damaged)
+}
+
+fn parse(bytes: &[u8]) -> Option<About> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (head, rest) = text.split_once('\n')?;
+    (head.strip_prefix(MAGIC)? == sum(rest)).then(|| serde_json::from_str(rest).ok())?
+}
+
+fn format(about: &About) -> String {
+    let rest = serde_json::to_string(about).expect("a record has nothing that JSON has not") + "\n";
+    format!("{MAGIC}{}\n{rest}", sum(&rest))
+}
+
+fn sum(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes the record of an upload, in the place of the one before. It is on the disk when this returns, if `sync`.
+pub(super) fn write(
+    workshop: &Workshop,
+    id: UploadId,
+    about: &About,
+    sync: bool,
+) -> Result<(), ArrivalError> {
+    let new = c_string(format!("{id}.new").as_bytes());
+    let write = |folder: BorrowedFd<'_>| {
+        // Left by a process that was killed here. Whoever goes on with an upload is alone.
+        match unlinkat(folder, &new, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+        }
+        let mut file: File = temporary::named(folder, &new)?;
+        let _ = temporary::lock(&file);
+        file.write_all(format(about).as_bytes()).map_err(errno)?;
+        if sync {
+            fdatasync(&file)?;
+        }
+        renameat(folder, &new, folder, name(id))
+    };
+    workshop.with(write).map_err(ArrivalError::doing("writing the record of an upload"))?;
+    if sync { workshop.sync() } else { Ok(()) }
+}
+
+fn errno(error: io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+}
+
+/// Bytes that need not be text, as text that anybody can read.
+mod encoded {
+    use super::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&percent_encode(bytes, NON_ALPHANUMERIC))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        Ok(percent_decode_str(&text).collect())
+    }
+}

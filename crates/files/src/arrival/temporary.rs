@@ -1,0 +1,111 @@
+//! Files that are not visible yet: without a name where the file system has that, else with one in the hidden directory.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat, openat, unlinkat};
+use rustix::io::Errno;
+
+use super::error::ArrivalError;
+use super::id::UploadId;
+use super::landing::{Inner, c_string};
+use super::place::Place;
+
+/// What a directory can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tried {
+    Unnamed,
+    OnlyNamed,
+}
+
+/// What others may do is for the umask to say, as for any program that makes files.
+pub(super) const MODE: Mode = Mode::from_raw_mode(0o666);
+
+/// Makes a file in the directory, and gives it a name for a moment if it has none: both must be possible.
+pub(super) fn try_in(directory: BorrowedFd<'_>) -> io::Result<Tried> {
+    let name = c_string(format!(".upload-{}", UploadId::random()?).as_bytes());
+    if let Ok(file) = unnamed(directory)
+        && link(&file, directory, &name).is_ok()
+    {
+        unlinkat(directory, &name, AtFlags::empty())?;
+        return Ok(Tried::Unnamed);
+    }
+    named(directory, &name)?;
+    unlinkat(directory, &name, AtFlags::empty())?;
+    Ok(Tried::OnlyNamed)
+}
+
+/// A file without a name that can get one.
+pub(super) fn unnamed(directory: BorrowedFd<'_>) -> Result<File, Errno> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    openat(directory, c".", flags, MODE).map(File::from)
+}
+
+/// A new file under this name.
+pub(super) fn named(directory: BorrowedFd<'_>, name: &CStr) -> Result<File, Errno> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+    openat(directory, name, flags, MODE).map(File::from)
+}
+
+/// Gives a file without a name one, if it is free (else EEXIST).
+pub(super) fn link(file: &File, directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    let path = c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes());
+    match linkat(CWD, &path, directory, name, AtFlags::SYMLINK_FOLLOW) {
+        // No /proc here. linkat(2): without it, this needs CAP_DAC_READ_SEARCH, or Linux 6.10 and the same credentials.
+        Err(Errno::NOENT) => linkat(file, c"", directory, name, AtFlags::EMPTY_PATH),
+        other => other,
+    }
+}
+
+/// Whoever holds this is alone in deciding what becomes of the file, among all processes.
+pub(super) fn lock(file: impl AsFd) -> Result<(), Errno> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        // Some network file systems have no locks: then there is one process.
+        Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => Ok(()),
+        other => other,
+    }
+}
+
+/// A file that is not visible, and gone when it is dropped.
+#[derive(Debug)]
+pub(super) struct Temporary {
+    pub(super) file: File,
+    name: Option<CString>,
+}
+
+impl Temporary {
+    /// One in the directory of the target, or, where it must have a name, in the hidden one.
+    pub(super) fn make(landing: &Inner, place: &Place) -> Result<Self, ArrivalError> {
+        if landing.has_unnamed_on(place.device) {
+            match unnamed(place.folder.as_fd()) {
+                Ok(file) => return Ok(Self { file, name: None }),
+                // open(2): what kernels and file systems say that do not know it.
+                Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {}
+                Err(error) => return Err(ArrivalError::doing("making a file")(error)),
+            }
+        }
+        let name = part_name()?;
+        let file = landing.workshop.make(&name)?;
+        Ok(Self { file, name: Some(name) })
+    }
+
+    /// Its name in the hidden directory, if it has one.
+    pub(super) fn name(&self) -> Option<&CStr> {
+        self.name.as_deref()
+    }
+
+    /// It has been renamed, or is to be taken away.
+    pub(super) fn remove(&self, landing: &Inner) {
+        if let Some(name) = &self.name {
+            landing.workshop.remove(name);
+        }
+    }
+}
+
+/// A name that nobody has, for a file that is about to be visible.
+pub(super) fn part_name() -> Result<CString, ArrivalError> {
+    let id = UploadId::random().map_err(ArrivalError::doing("asking for random bytes"))?;
+    Ok(c_string(format!("{id}.part").as_bytes()))
+}
