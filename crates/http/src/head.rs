@@ -50,6 +50,9 @@ pub struct Head<'a> {
     pub expect_continue: bool,
     /// The fields that matter for a file.
     pub fields: Fields<'a>,
+    /// The head as sent, with the empty line that ends it: for fields that no GET has, see [`crate::upload::Fields::read`]. Empty
+    /// where there was none on the wire.
+    pub raw: &'a [u8],
 }
 
 /// Protocol versions spoken here; others are refused with 505.

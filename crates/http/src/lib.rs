@@ -11,6 +11,8 @@
 //! 5. [`answer::answer`] — conditionals and ranges against what was found;
 //! 6. [`render::write_head`] — the response head, byte for byte.
 //!
+//! Requests that bring a file go through [`upload`].
+//!
 //! ```
 //! use sendrail_http::answer::{Body, Representation, answer};
 //! use sendrail_http::date::DateLine;
@@ -66,6 +68,7 @@ pub mod redirect;
 pub mod render;
 pub mod status;
 pub mod target;
+pub mod upload;
 pub mod validator;
 
 mod authority;

@@ -46,6 +46,7 @@ macro_rules! statuses {
 
 statuses! {
     OK 200 "OK"
+    CREATED 201 "Created"
     NO_CONTENT 204 "No Content"
     PARTIAL_CONTENT 206 "Partial Content"
     MOVED_PERMANENTLY 301 "Moved Permanently"
@@ -61,19 +62,25 @@ statuses! {
     METHOD_NOT_ALLOWED 405 "Method Not Allowed"
     NOT_ACCEPTABLE 406 "Not Acceptable"
     REQUEST_TIMEOUT 408 "Request Timeout"
+    CONFLICT 409 "Conflict"
+    GONE 410 "Gone"
     LENGTH_REQUIRED 411 "Length Required"
     PRECONDITION_FAILED 412 "Precondition Failed"
     CONTENT_TOO_LARGE 413 "Content Too Large"
     URI_TOO_LONG 414 "URI Too Long"
+    UNSUPPORTED_MEDIA_TYPE 415 "Unsupported Media Type"
     RANGE_NOT_SATISFIABLE 416 "Range Not Satisfiable"
     EXPECTATION_FAILED 417 "Expectation Failed"
     MISDIRECTED_REQUEST 421 "Misdirected Request"
+    UNPROCESSABLE_CONTENT 422 "Unprocessable Content"
+    LOCKED 423 "Locked"
     TOO_MANY_REQUESTS 429 "Too Many Requests"
     REQUEST_HEADER_FIELDS_TOO_LARGE 431 "Request Header Fields Too Large"
     INTERNAL_SERVER_ERROR 500 "Internal Server Error"
     NOT_IMPLEMENTED 501 "Not Implemented"
     SERVICE_UNAVAILABLE 503 "Service Unavailable"
     HTTP_VERSION_NOT_SUPPORTED 505 "HTTP Version Not Supported"
+    INSUFFICIENT_STORAGE 507 "Insufficient Storage"
 }
 
 impl Status {

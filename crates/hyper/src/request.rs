@@ -19,6 +19,7 @@ pub(crate) fn head(parts: &Parts) -> Option<Head<'_>> {
         keep_alive: true,
         expect_continue: false,
         fields: fields(&parts.headers),
+        raw: &[],
     })
 }
 

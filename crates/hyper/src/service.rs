@@ -373,6 +373,7 @@ fn plain(is_head: bool) -> Head<'static> {
         keep_alive: true,
         expect_continue: false,
         fields: Fields::default(),
+        raw: &[],
     }
 }
 

@@ -66,7 +66,8 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &HeadLimits) -> Result<Parsed<'a>, Ref
     for field in request.headers.iter() {
         gathered.add(field.name.as_bytes(), field.value)?;
     }
-    let head = gathered.finish(Method::new(method), target.as_bytes(), version)?;
+    let head =
+        gathered.finish(Method::new(method), target.as_bytes(), version, &message[..length])?;
     Ok(Parsed::Complete { head, consumed: start + length })
 }
 
@@ -220,6 +221,7 @@ impl<'a> Gathered<'a> {
         method: Method<'a>,
         target: &'a [u8],
         version: Version,
+        raw: &'a [u8],
     ) -> Result<Head<'a>, Refusal> {
         let framing = self.framing.decide(version)?;
         match self.fields.host {
@@ -249,6 +251,7 @@ impl<'a> Gathered<'a> {
             // RFC 9110 §10.1.1: from an HTTP/1.0 client the expectation must be ignored.
             expect_continue: self.expect_continue && http11,
             fields: self.fields,
+            raw,
         })
     }
 }
