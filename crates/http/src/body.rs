@@ -1,5 +1,7 @@
-//! Request bodies, which a file server only ever throws away: within a bound, and strictly, since
-//! where the body ends is where the next request begins.
+//! Request bodies, thrown away or taken: within a bound, and strictly, since where the body ends is where the next request
+//! begins.
+
+use std::ops::Range;
 
 use crate::head::{Framing, Refusal};
 use crate::status::Status;
@@ -16,7 +18,8 @@ const MAX_TRAILERS: u32 = 8 * 1024;
 const OVERHEAD_PER_BYTE: u64 = 8;
 const FREE_OVERHEAD: u64 = 16 * 1024;
 
-/// Decodes a request body and forgets it.
+/// Decodes a request body: [`feed`](Self::feed) forgets it, [`take`](Self::take) says where in the bytes its data is, and
+/// [`ahead`](Self::ahead) how much comes next that nobody needs to look at.
 ///
 /// ```
 /// use sendrail_http::body::Drain;
@@ -43,6 +46,17 @@ pub struct Drain {
 pub struct Drained {
     /// Bytes taken from the front of those given; all of them, unless the body ended before.
     pub consumed: usize,
+    /// Whether the body is over: what follows is the next request.
+    pub done: bool,
+}
+
+/// What [`Drain::take`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Bytes taken from the front of those given: the data, and the framing around it.
+    pub consumed: usize,
+    /// Which of them are data; perhaps none.
+    pub data: Range<usize>,
     /// Whether the body is over: what follows is the next request.
     pub done: bool,
 }
@@ -103,29 +117,72 @@ impl Drain {
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Drained, Refusal> {
         let mut at = 0;
         while at < bytes.len() && !self.is_done() {
-            at += match &mut self.state {
-                State::Sized(left) => {
-                    let taken = skip(left, bytes.len() - at);
-                    if *left == 0 {
-                        self.state = State::Done;
-                    }
-                    taken
-                }
-                State::Data(left) => {
-                    let taken = skip(left, bytes.len() - at);
-                    if *left == 0 {
-                        self.state = State::DataCr;
-                    }
-                    taken
-                }
-                _ => {
-                    self.overhead = self.overhead.checked_sub(1).ok_or(TOO_MUCH_OVERHEAD)?;
-                    self.state = self.framing_byte(bytes[at])?;
-                    1
-                }
-            };
+            at += self.take(&bytes[at..])?.consumed;
         }
         Ok(Drained { consumed: at, done: self.is_done() })
+    }
+
+    /// Takes from the front of `bytes` up to the end of the first data in it. If anything is left, and the body is not over, it is to
+    /// be called again with that.
+    ///
+    /// Errors as of [`feed`](Self::feed).
+    ///
+    /// ```
+    /// use sendrail_http::{body::Drain, head::Framing};
+    /// let mut body = Drain::new(Framing::Chunked, 1024)?;
+    /// let mut bytes = &b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"[..];
+    /// let mut data = Vec::new();
+    /// while !bytes.is_empty() {
+    ///     let taken = body.take(bytes)?;
+    ///     data.extend_from_slice(&bytes[taken.data]);
+    ///     bytes = &bytes[taken.consumed..];
+    /// }
+    /// assert!(body.is_done() && data == b"hello world");
+    /// # Ok::<(), sendrail_http::head::Refusal>(())
+    /// ```
+    pub fn take(&mut self, bytes: &[u8]) -> Result<Taken, Refusal> {
+        let mut at = 0;
+        while at < bytes.len() && !self.is_done() {
+            let ahead = self.ahead();
+            if ahead > 0 {
+                let end = at + ahead.min((bytes.len() - at) as u64) as usize;
+                self.passed((end - at) as u64);
+                return Ok(Taken { consumed: end, data: at..end, done: self.is_done() });
+            }
+            self.overhead = self.overhead.checked_sub(1).ok_or(TOO_MUCH_OVERHEAD)?;
+            self.state = self.framing_byte(bytes[at])?;
+            at += 1;
+        }
+        Ok(Taken { consumed: at, data: at..at, done: self.is_done() })
+    }
+
+    /// Bytes of data that come next, with no framing between them: they can go from the socket to the file without being looked at, and
+    /// are [`passed`](Self::passed) then. 0 within framing, and at the end.
+    pub fn ahead(&self) -> u64 {
+        match self.state {
+            State::Sized(left) | State::Data(left) => left,
+            _ => 0,
+        }
+    }
+
+    /// So many of the bytes [`ahead`](Self::ahead), and no more, have gone by.
+    pub fn passed(&mut self, bytes: u64) {
+        debug_assert!(bytes <= self.ahead(), "{bytes} of {}", self.ahead());
+        match &mut self.state {
+            State::Sized(left) => {
+                *left = left.saturating_sub(bytes);
+                if *left == 0 {
+                    self.state = State::Done;
+                }
+            }
+            State::Data(left) => {
+                *left = left.saturating_sub(bytes);
+                if *left == 0 {
+                    self.state = State::DataCr;
+                }
+            }
+            _ => {}
+        }
     }
 
     fn framing_byte(&mut self, byte: u8) -> Result<State, Refusal> {
@@ -187,12 +244,6 @@ const TOO_LARGE: Refusal =
     Refusal::new(Status::CONTENT_TOO_LARGE, "the request body is larger than allowed");
 const TOO_MUCH_OVERHEAD: Refusal = Refusal::bad("the chunked body is mostly framing");
 const BAD_SIZE: Refusal = Refusal::bad("a chunk size is malformed");
-
-fn skip(left: &mut u64, available: usize) -> usize {
-    let taken = (*left).min(available as u64);
-    *left -= taken;
-    taken as usize
-}
 
 fn longer(line: u32) -> Result<u32, Refusal> {
     if line >= MAX_CHUNK_HEAD {

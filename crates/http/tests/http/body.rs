@@ -18,6 +18,29 @@ fn drain(framing: Framing, max: u64, wire: &[u8], step: usize) -> Result<Option<
     Ok(drain.is_done().then_some(at))
 }
 
+/// The same, but takes the data, in turns by looking at it and by letting it pass.
+fn take(framing: Framing, wire: &[u8], step: usize, lets_pass: bool) -> Result<Vec<u8>, u16> {
+    let mut body = Drain::new(framing, u64::MAX).map_err(|refusal| refusal.status.code())?;
+    let (mut at, mut data) = (0, Vec::new());
+    while at < wire.len() && !body.is_done() {
+        let piece = &wire[at..wire.len().min(at + step)];
+        let ahead = piece.len().min(body.ahead() as usize);
+        if lets_pass && ahead > 0 {
+            body.passed(ahead as u64);
+            data.extend_from_slice(&piece[..ahead]);
+            at += ahead;
+            continue;
+        }
+        let taken = body.take(piece).map_err(|refusal| refusal.status.code())?;
+        assert_eq!(taken.done, body.is_done());
+        assert!(taken.done || !taken.data.is_empty() || taken.consumed == piece.len());
+        assert!(taken.data.is_empty() || taken.data.end == taken.consumed);
+        data.extend_from_slice(&piece[taken.data]);
+        at += taken.consumed;
+    }
+    Ok(data)
+}
+
 fn at_every_step(framing: Framing, max: u64, wire: &[u8]) -> Result<Option<usize>, u16> {
     let whole = drain(framing, max, wire, usize::MAX >> 1);
     for step in 1..5 {
@@ -55,6 +78,22 @@ fn chunked() {
             assert_eq!(drain(Framing::Chunked, 100, &wire[..end], 7), Ok(None));
         }
     }
+}
+
+#[test]
+fn data_is_handed_out_and_framing_is_not() {
+    let chunked = b"5;ext=1\r\nhello\r\n3\r\n\r\n!\r\n0\r\nTrailer: a\r\n\r\nGET";
+    for step in 1..chunked.len() {
+        for lets_pass in [false, true] {
+            let taken = take(Framing::Chunked, chunked, step, lets_pass);
+            assert_eq!(taken.as_deref(), Ok(&b"hello\r\n!"[..]), "{step}");
+            let taken = take(Framing::Length(5), b"helloGET", step, lets_pass);
+            assert_eq!(taken.as_deref(), Ok(&b"hello"[..]), "{step}");
+        }
+    }
+    assert_eq!(take(Framing::None, b"GET", 3, false).as_deref(), Ok(&b""[..]));
+    assert_eq!(take(Framing::Chunked, b"5\r\nhello0\r\n\r\n", 4, true), Err(400));
+    assert_eq!(Drain::new(Framing::None, 0).unwrap().ahead(), 0);
 }
 
 #[test]
@@ -141,6 +180,9 @@ proptest! {
         wire.extend(b"next");
         let total: usize = sizes.iter().sum();
         prop_assert_eq!(drain(Framing::Chunked, total as u64, &wire, step), Ok(Some(end)));
+        for lets_pass in [false, true] {
+            prop_assert_eq!(take(Framing::Chunked, &wire, step, lets_pass), Ok(vec![b'\r'; total]));
+        }
         if total > 0 {
             prop_assert_eq!(drain(Framing::Chunked, total as u64 - 1, &wire, step), Err(413));
         }
