@@ -4,12 +4,11 @@
 //! renamed: a reader sees the old one or the new one. One that does not check is no upload any more.
 
 use std::ffi::CString;
-use std::fs::File;
+use std::fmt;
 use std::io::{self, Read, Write};
-use std::os::fd::BorrowedFd;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
-use rustix::fs::{AtFlags, fdatasync, renameat, unlinkat};
+use rustix::fs::renameat;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -18,7 +17,6 @@ use super::digest::Digest;
 use super::error::ArrivalError;
 use super::id::UploadId;
 use super::landing::c_string;
-use super::temporary;
 use super::workshop::Workshop;
 
 /// The first line begins so.
@@ -87,7 +85,7 @@ fn format(about: &About) -> String {
 }
 
 fn sum(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", HexSum(&Sha256::digest(text)))
 }
 
 /// Writes the record of an upload, in the place of the one before. It is on the disk when this returns, if `sync`.
@@ -98,26 +96,27 @@ pub(super) fn write(
     sync: bool,
 ) -> Result<(), ArrivalError> {
     let new = c_string(format!("{id}.new").as_bytes());
-    let write = |folder: BorrowedFd<'_>| {
-        // Left by a process that was killed here. Whoever goes on with an upload is alone.
-        match unlinkat(folder, &new, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error),
-        }
-        let mut file: File = temporary::named(folder, &new)?;
-        let _ = temporary::lock(&file);
-        file.write_all(format(about).as_bytes()).map_err(errno)?;
-        if sync {
-            fdatasync(&file)?;
-        }
-        renameat(folder, &new, folder, name(id))
-    };
-    workshop.with(write).map_err(ArrivalError::doing("writing the record of an upload"))?;
+    // Left by a process that was killed here. Whoever goes on with an upload is alone.
+    workshop.remove(&new);
+    let mut file = workshop.make(&new)?;
+    let writing = "writing the record of an upload";
+    let written = file
+        .write_all(format(about).as_bytes())
+        .and_then(|()| if sync { file.sync_data() } else { Ok(()) })
+        .and_then(|()| Ok(workshop.with(|folder| renameat(folder, &new, folder, name(id)))?));
+    if let Err(error) = written {
+        workshop.remove(&new);
+        return Err(ArrivalError::from_kernel(writing, error));
+    }
     if sync { workshop.sync() } else { Ok(()) }
 }
 
-fn errno(error: io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+struct HexSum<'a>(&'a [u8]);
+
+impl fmt::LowerHex for HexSum<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// Bytes that need not be text, as text that anybody can read.

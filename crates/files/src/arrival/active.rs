@@ -53,7 +53,9 @@ impl Stop {
             calls.is_asked = true;
             std::mem::take(&mut calls.on_asked)
         };
-        calls.into_iter().for_each(|call| call());
+        for call in calls {
+            call();
+        }
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -85,7 +87,9 @@ impl Drop for Hold {
     fn drop(&mut self) {
         self.active.held().remove(&self.id);
         let calls = std::mem::take(&mut self.stop.calls().on_free);
-        calls.into_iter().for_each(|call| call());
+        for call in calls {
+            call();
+        }
     }
 }
 

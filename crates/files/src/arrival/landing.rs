@@ -51,7 +51,7 @@ impl Default for LandingOptions {
             most: None,
             quota: None,
             reserve: 256 << 20,
-            keep: Duration::from_secs(24 * 3600),
+            keep: Duration::from_hours(24),
         }
     }
 }
@@ -214,7 +214,7 @@ impl Landing {
 }
 
 impl Inner {
-    /// Whether nobody can tell a file without a name from none on this device.
+    /// Whether it is worth trying to make a file without a name on this device: on another than that of the landing nobody has yet.
     pub(super) fn has_unnamed_on(&self, device: u64) -> bool {
         self.has_unnamed || device != self.device
     }
@@ -230,7 +230,8 @@ impl Inner {
 
     /// Where a path leads, if a file can be there.
     pub(super) fn place(&self, path: &[u8]) -> Result<Place, ArrivalError> {
-        let checked = path::check(path, self.dotfiles).map_err(super::place::why_bad)?;
+        let checked =
+            path::check(path, self.dotfiles).map_err(|error| super::place::why_bad(&error))?;
         if path.is_empty() {
             return Err(ArrivalError::IsDirectory);
         }

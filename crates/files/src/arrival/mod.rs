@@ -59,7 +59,9 @@ use crate::facts::Facts;
 /// It is asked twice: when the file begins to arrive, and when it is about to take the name; the second time no other arrival of this
 /// process can come between.
 #[derive(Clone)]
-pub struct Condition(Arc<dyn Fn(Option<&Facts>) -> bool + Send + Sync>);
+pub struct Condition(Arc<Holds>);
+
+type Holds = dyn Fn(Option<&Facts>) -> bool + Send + Sync;
 
 impl Condition {
     /// ```

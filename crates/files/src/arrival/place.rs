@@ -122,7 +122,7 @@ impl Found {
     }
 }
 
-pub(super) fn why_bad(error: OpenError) -> ArrivalError {
+pub(super) fn why_bad(error: &OpenError) -> ArrivalError {
     match error {
         OpenError::Forbidden { why } => ArrivalError::BadName { why },
         OpenError::NotFound => ArrivalError::BadName { why: "names with a dot are hidden here" },

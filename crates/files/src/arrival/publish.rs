@@ -98,12 +98,11 @@ fn across(
     before: Before<'_>,
 ) -> Result<Published, ArrivalError> {
     let name = beside()?;
-    let (copy, source) = match temporary::unnamed(place.folder.as_fd()) {
-        Ok(copy) => (copy, Source::Unnamed),
-        Err(_) => {
-            let made = temporary::named(place.folder.as_fd(), &name);
-            (made.map_err(ArrivalError::doing("making a copy"))?, Source::Beside(&name))
-        }
+    let (copy, source) = if let Ok(copy) = temporary::unnamed(place.folder.as_fd()) {
+        (copy, Source::Unnamed)
+    } else {
+        let made = temporary::named(place.folder.as_fd(), &name);
+        (made.map_err(ArrivalError::doing("making a copy"))?, Source::Beside(&name))
     };
     let copied = copy_all(file, &copy, landing.options.sync)
         .map_err(ArrivalError::doing("copying to another file system"))

@@ -59,13 +59,25 @@ pub(super) fn link(file: &File, directory: BorrowedFd<'_>, name: &CStr) -> Resul
     }
 }
 
-/// Whoever holds this is alone in deciding what becomes of the file, among all processes.
-pub(super) fn lock(file: impl AsFd) -> Result<(), Errno> {
+/// Who has a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Locked {
+    ByUs,
+    /// Some network file systems have no locks: then there has to be one process, and nobody can tell.
+    Never,
+}
+
+/// Whoever has this is alone in deciding what becomes of the file, among all processes, until it is closed. EWOULDBLOCK: another is.
+pub(super) fn try_lock(file: &File) -> Result<Locked, Errno> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        // Some network file systems have no locks: then there is one process.
-        Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => Ok(()),
-        other => other,
+        Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => Ok(Locked::Never),
+        other => other.map(|()| Locked::ByUs),
     }
+}
+
+/// The same, where a file that cannot be locked is as good as one that is.
+pub(super) fn lock(file: &File) -> Result<(), Errno> {
+    try_lock(file).map(|_| ())
 }
 
 /// A file that is not visible, and gone when it is dropped.

@@ -265,6 +265,7 @@ impl Upload {
         landing.workshop.remove(&name);
         if let Some(claim) = self.claim.take() {
             claim.settle(arrived, published.freed);
+            landing.room.forget(id);
         }
         Ok(published.stored)
     }
@@ -275,6 +276,7 @@ impl Upload {
         self.landing.workshop.remove(&about::name(self.id));
         self.landing.workshop.remove(&data_name(self.id));
         self.claim = None;
+        self.landing.room.forget(self.id);
         if self.landing.options.sync { self.landing.workshop.sync() } else { Ok(()) }
     }
 

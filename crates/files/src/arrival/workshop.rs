@@ -14,7 +14,7 @@ use super::about::{self, About};
 use super::error::ArrivalError;
 use super::id::UploadId;
 use super::landing::{Inner, Landing, Swept, c_string};
-use super::temporary;
+use super::temporary::{self, Locked};
 use crate::path::WORKSHOP;
 
 /// The hidden directory, made when it is first needed.
@@ -69,11 +69,17 @@ impl Workshop {
 
     /// A new file in it, that no other process takes away.
     pub(super) fn make(&self, name: &CStr) -> Result<File, ArrivalError> {
-        let making = |error| ArrivalError::doing("making a file")(error);
-        let file = self.with(|folder| temporary::named(folder, name)).map_err(making)?;
-        // Nobody knows it yet but a process that sweeps right now, which looks at its age first.
-        temporary::lock(&file).map_err(ArrivalError::doing("locking a file"))?;
-        Ok(file)
+        let making = "making a file in .uploads";
+        loop {
+            let made = self.with(|folder| temporary::named(folder, name));
+            let file = made.map_err(ArrivalError::doing(making))?;
+            temporary::lock(&file).map_err(ArrivalError::doing(making))?;
+            // A process that sweeps can have been faster than the lock, once: it has no more to do with a file that is held.
+            let stat = sys::fstat(file.as_fd()).map_err(ArrivalError::doing(making))?;
+            if stat.links > 0 {
+                return Ok(file);
+            }
+        }
     }
 
     /// Opens what is there under this name.
@@ -122,9 +128,6 @@ fn kind(name: &[u8]) -> Kind {
     }
 }
 
-/// How old a file without a claim must be before it counts as left behind: whoever makes one locks it within moments.
-const MOMENT: Duration = Duration::from_secs(60);
-
 /// See [`Landing::sweep`].
 pub(super) fn sweep(landing: &Landing) -> Result<Swept, ArrivalError> {
     let inner = &landing.inner;
@@ -141,38 +144,35 @@ pub(super) fn sweep(landing: &Landing) -> Result<Swept, ArrivalError> {
         match kind(name.to_bytes()) {
             Kind::Data(id) => sweep_data(inner, id, &name, &stat, &mut swept),
             Kind::About(id) => sweep_about(inner, id, &name, &stat, &mut swept),
-            Kind::Part if age(&stat) >= MOMENT || !is_held(inner, &name) => {
-                take_away(inner, &name, &stat, &mut swept);
-            }
-            Kind::Part | Kind::Unknown => {}
+            Kind::Part => take_away(inner, &name, None, &stat, &mut swept),
+            Kind::Unknown => {}
         }
     }
     Ok(swept)
 }
 
 fn sweep_data(inner: &Inner, id: UploadId, name: &CStr, stat: &Stat, swept: &mut Swept) {
-    let keep = inner.options.keep;
+    if inner.active.is_held(id) {
+        swept.unfinished += 1;
+        return;
+    }
     let about = about::read(&inner.workshop, id);
-    let expired = match &about {
-        Ok(_) => age(stat) >= keep,
-        // Killed before anybody was told of it.
-        Err(about::Unreadable::Absent) => age(stat) >= MOMENT.min(keep),
+    let is_of_no_use = match &about {
+        Ok(_) => age(stat) >= inner.options.keep,
+        // Killed before anybody was told of it; if it is not just being made.
+        Err(about::Unreadable::Absent) => true,
         Err(about::Unreadable::Damaged) => {
             tracing::warn!(upload = ?id, "the record of an upload is damaged: it cannot be gone on with");
-            age(stat) >= keep
+            age(stat) >= inner.options.keep
         }
         Err(about::Unreadable::Io(error)) => {
             tracing::warn!(upload = ?id, "the record of an upload cannot be read: {error}");
             false
         }
     };
-    if inner.active.is_held(id) {
-        swept.unfinished += 1;
-    } else if expired {
-        // The record first: data alone is an upload that nobody was told of.
-        inner.workshop.remove(&about::name(id));
-        take_away(inner, name, stat, swept);
+    if is_of_no_use {
         inner.room.forget(id);
+        take_away(inner, name, Some(&about::name(id)), stat, swept);
     } else {
         let announced = about.ok().and_then(|About { len, .. }| len);
         inner.room.found(id, announced.unwrap_or_default().max(stat.len));
@@ -184,21 +184,28 @@ fn sweep_data(inner: &Inner, id: UploadId, name: &CStr, stat: &Stat, swept: &mut
 fn sweep_about(inner: &Inner, id: UploadId, name: &CStr, stat: &Stat, swept: &mut Swept) {
     let has_data = inner.workshop.open(&data_name(id)).is_ok();
     if !has_data && age(stat) >= inner.options.keep && !inner.active.is_held(id) {
-        take_away(inner, name, stat, swept);
+        take_away(inner, name, None, stat, swept);
     }
 }
 
-fn take_away(inner: &Inner, name: &CStr, stat: &Stat, swept: &mut Swept) {
-    if !is_held(inner, name) {
+/// Removes a file, and the record before it, unless some process goes on with it. The lock is held meanwhile: whoever is next to get
+/// it finds that the file has no name any more.
+fn take_away(inner: &Inner, name: &CStr, record: Option<&CStr>, stat: &Stat, swept: &mut Swept) {
+    let Ok(file) = inner.workshop.open(name) else { return };
+    let is_free = match temporary::try_lock(&file) {
+        Ok(Locked::ByUs) => true,
+        Ok(Locked::Never) => age(stat) >= inner.options.keep,
+        Err(_) => false,
+    };
+    if is_free {
+        // The record first: data alone is an upload that nobody was told of.
+        if let Some(record) = record {
+            inner.workshop.remove(record);
+        }
         inner.workshop.remove(name);
         swept.removed += 1;
         swept.bytes += stat.len;
     }
-}
-
-/// Whether some process writes this file.
-fn is_held(inner: &Inner, name: &CStr) -> bool {
-    inner.workshop.open(name).is_ok_and(|file| temporary::lock(&file).is_err())
 }
 
 pub(super) fn data_name(id: UploadId) -> CString {
