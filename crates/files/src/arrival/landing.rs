@@ -78,6 +78,7 @@ pub(super) struct Inner {
     symlinks: Symlinks,
     dotfiles: Dotfiles,
     has_unnamed: bool,
+    may_be_unnamed: bool,
     turns: [Mutex<()>; TURNS],
 }
 
@@ -98,6 +99,25 @@ impl Landing {
     /// Tries whether files can be made in it. Takes up the unfinished uploads that an earlier process left, and takes away what is of
     /// no use of it. With a quota it also looks at every file below, which may take long.
     pub fn open(root: &Root, path: &[u8], options: LandingOptions) -> Result<Self, LandingError> {
+        Self::open_and(root, path, options, true)
+    }
+
+    /// Opens it as where files cannot be without a name (before Linux 3.11, or on a file system without `O_TMPFILE`), so that the
+    /// fallback can be tried on any machine.
+    pub fn open_by_names(
+        root: &Root,
+        path: &[u8],
+        options: LandingOptions,
+    ) -> Result<Self, LandingError> {
+        Self::open_and(root, path, options, false)
+    }
+
+    fn open_and(
+        root: &Root,
+        path: &[u8],
+        options: LandingOptions,
+        may_be_unnamed: bool,
+    ) -> Result<Self, LandingError> {
         let shown = || root.path().join(OsStr::from_bytes(path));
         let checked = path::check(path, root.options().dotfiles)
             .map_err(|_| LandingError::Forbidden { path: shown() })?;
@@ -108,7 +128,7 @@ impl Landing {
         let device = sys::fstat(directory.as_fd()).map_err(asking)?.device;
         let file_system = sys::file_system(directory.as_fd()).map_err(asking)?;
         let trying = |error| LandingError::from_kernel(shown(), "making a file in", error);
-        let has_unnamed = temporary::try_in(directory.as_fd()).map_err(trying)? == Tried::Unnamed;
+        let tried = temporary::try_in(directory.as_fd()).map_err(trying)?;
         let again = rustix::io::fcntl_dupfd_cloexec(&directory, 0)
             .map_err(|error| opening(error.into()))?;
         let inner = Inner {
@@ -126,7 +146,8 @@ impl Landing {
                 Symlinks::SameRoot | Symlinks::Follow => Symlinks::SameRoot,
             },
             dotfiles: root.options().dotfiles,
-            has_unnamed,
+            has_unnamed: may_be_unnamed && tried == Tried::Unnamed,
+            may_be_unnamed,
             turns: std::array::from_fn(|_| Mutex::default()),
         };
         let landing = Self { inner: Arc::new(inner) };
@@ -216,7 +237,7 @@ impl Landing {
 impl Inner {
     /// Whether it is worth trying to make a file without a name on this device: on another than that of the landing nobody has yet.
     pub(super) fn has_unnamed_on(&self, device: u64) -> bool {
-        self.has_unnamed || device != self.device
+        self.has_unnamed || (self.may_be_unnamed && device != self.device)
     }
 
     /// Opens what lies beneath the directory, and nothing else.
