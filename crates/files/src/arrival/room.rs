@@ -57,7 +57,8 @@ impl Room {
 
     /// Bytes that count against the quota now.
     pub(super) fn used(&self) -> u64 {
-        self.held().used()
+        let held = self.held();
+        if self.has_quota() { held.used() } else { held.used() - held.settled }
     }
 
     /// How often the files that have names have changed so far, for [`counted`](Self::counted).
@@ -97,17 +98,15 @@ impl Room {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check_reserve(&self, folder: BorrowedFd<'_>, more: u64) -> Result<(), ArrivalError> {
-        if self.reserve == 0 {
-            return Ok(());
-        }
+    fn check_disk(&self, folder: BorrowedFd<'_>, more: u64) -> Result<(), ArrivalError> {
         let disk = rustix::fs::fstatvfs(folder)
             .map_err(ArrivalError::doing("asking how much of the disk is free"))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free.saturating_sub(more) < self.reserve {
-            return Err(ArrivalError::NoSpace(NoSpace::Reserve));
+        match free.checked_sub(more) {
+            None => Err(ArrivalError::NoSpace(NoSpace::Disk)),
+            Some(left) if left < self.reserve => Err(ArrivalError::NoSpace(NoSpace::Reserve)),
+            Some(_) => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -149,7 +148,7 @@ impl Claim {
         let before = std::mem::replace(&mut self.bytes, granted);
         // The first of many steps must not be refused for room that none of them may need.
         let needed = if self.announced.is_some() { more } else { len - before };
-        if let Err(refused) = self.room.check_reserve(folder, needed) {
+        if let Err(refused) = self.room.check_disk(folder, needed) {
             self.room.held().arriving -= more;
             self.bytes = before;
             return Err(refused);

@@ -7,21 +7,23 @@ use std::thread;
 
 use sendrail_files::{ArrivalError, Condition, Terms};
 
-use crate::{arriving, landing, names, pattern, put, temp};
+use crate::{arriving, both, landing, names, pattern, put, temp};
 
 #[test]
 fn whoever_looks_sees_one_of_them_whole() {
     let temp = temp();
-    let landing = landing(temp.path());
+    let landings = both(temp.path());
+    let landing = &landings[0];
     let versions: Vec<_> =
         (0..4).map(|seed| pattern(20_000 + 1000 * seed as usize, seed)).collect();
-    put(&landing, "a", &versions[0]);
+    put(landing, "a", &versions[0]);
     let (path, done) = (temp.path().join("a"), AtomicU64::new(0));
     thread::scope(|scope| {
-        for version in &versions {
-            scope.spawn(|| {
+        for (index, version) in versions.iter().enumerate() {
+            let (landing, done) = (&landings[index % 2], &done);
+            scope.spawn(move || {
                 for _ in 0..100 {
-                    put(&landing, "a", version);
+                    put(landing, "a", version);
                 }
                 done.fetch_add(1, Ordering::Relaxed);
             });
@@ -37,8 +39,9 @@ fn whoever_looks_sees_one_of_them_whole() {
 #[test]
 fn of_those_who_want_it_absent_one_gets_it() {
     let temp = temp();
-    let landing = landing(temp.path());
+    let landings = both(temp.path());
     for round in 0..50 {
+        let landing = &landings[round % 2];
         let path = format!("a{round}");
         let barrier = Barrier::new(4);
         let created = AtomicU64::new(0);
@@ -54,7 +57,7 @@ fn of_those_who_want_it_absent_one_gets_it() {
                             created.fetch_add(1, Ordering::Relaxed);
                         }
                         Err(error) => {
-                            assert!(matches!(error, ArrivalError::PreconditionFailed), "{error}")
+                            assert!(matches!(error, ArrivalError::PreconditionFailed), "{error}");
                         }
                     }
                 });

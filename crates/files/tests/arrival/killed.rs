@@ -17,7 +17,7 @@ use sendrail_files::{
     Landing, LandingOptions, ResumableTerms, Resumed, Root, RootOptions, Terms, UploadId,
 };
 
-use crate::{names, options, pattern};
+use crate::{is_record, names, options, pattern};
 
 const FOLDER: &str = "SENDRAIL_TEST_KILLED_IN";
 const ROUND: &str = "SENDRAIL_TEST_KILLED_ROUND";
@@ -106,7 +106,7 @@ impl Seen {
         }
         // One upload, its record, what was being written of both, and what is remembered of those that are complete.
         let unfinished = names(&landing.join(".uploads"));
-        let records = unfinished.iter().filter(|name| name.ends_with(".about")).count() as u64;
+        let records = unfinished.iter().filter(|name| is_record(name)).count() as u64;
         assert!(records <= self.completed + 2, "{records} records of {} uploads", self.completed);
         assert!(unfinished.len() as u64 - records <= 4, "{unfinished:?}");
     }
@@ -146,8 +146,8 @@ struct Child {
 
 fn store_until_killed(folder: &Path, round: u64) -> ! {
     let root = Root::open(&folder.join("landing"), RootOptions::default()).unwrap();
-    let options = LandingOptions { sync: round % 16 == 0, ..options() };
-    let landing = if round % 2 == 0 {
+    let options = LandingOptions { sync: round.is_multiple_of(16), ..options() };
+    let landing = if round.is_multiple_of(2) {
         Landing::open(&root, b"", options)
     } else {
         Landing::open_by_names(&root, b"", options)
@@ -159,7 +159,7 @@ fn store_until_killed(folder: &Path, round: u64) -> ! {
         child.store();
         let upload = match unfinished.take() {
             Some((id, offset)) => child.resume(id, offset),
-            None => child.create(),
+            None => Some((child.create(), 0)),
         };
         unfinished = upload;
     }
@@ -196,7 +196,7 @@ impl Child {
     fn store(&mut self) {
         let version = self.next();
         let (name, bytes) = (format!("stored-{}", version % 4), content(version));
-        let len = Some(bytes.len() as u64).filter(|_| version % 3 > 0);
+        let len = Some(bytes.len() as u64).filter(|_| !version.is_multiple_of(3));
         let arrival =
             self.landing.begin(name.as_bytes(), Terms { len, ..Terms::default() }).unwrap();
         for piece in bytes.chunks(40_000) {
@@ -206,14 +206,14 @@ impl Child {
         self.acknowledge(&format!("stored {name} {version}"));
     }
 
-    fn create(&mut self) -> Option<(UploadId, u64)> {
+    fn create(&mut self) -> UploadId {
         let version = self.next();
         let note = version.to_le_bytes().to_vec();
         let resumable = ResumableTerms { note, ..ResumableTerms::default() };
         let path = format!("uploaded-{}", version % 3);
         let upload = self.landing.create(path.as_bytes(), Terms::default(), resumable).unwrap();
         self.acknowledge(&format!("created {}", upload.id()));
-        Some((upload.id(), 0))
+        upload.id()
     }
 
     /// Sends some more of it, and perhaps the rest.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 
 mod concurrent;
+mod disks;
 mod killed;
 mod plain;
 mod quota;
@@ -34,6 +35,14 @@ fn landing_with(directory: &Path, options: LandingOptions) -> Landing {
     Landing::open(&root, b"", options).unwrap()
 }
 
+/// Where files have no names until they are whole, and where they need one.
+fn both(directory: &Path) -> [Landing; 2] {
+    let root = Root::open(directory, RootOptions::default()).unwrap();
+    let named = Landing::open_by_names(&root, b"", options()).unwrap();
+    assert!(!named.has_unnamed_files());
+    [landing(directory), named]
+}
+
 fn temp() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
@@ -59,6 +68,11 @@ fn names(directory: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// Whether it is what is remembered of an upload.
+fn is_record(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "about")
 }
 
 /// Bytes that differ from each other wherever two of them could be mistaken.

@@ -9,7 +9,7 @@ use sendrail_files::{
     Symlinks, Terms,
 };
 
-use crate::{arriving, landing, len, names, options, pattern, put, temp};
+use crate::{arriving, both, landing, len, names, options, pattern, put, temp};
 
 #[test]
 fn nothing_is_there_until_all_of_it_is() {
@@ -34,37 +34,43 @@ fn nothing_is_there_until_all_of_it_is() {
 #[test]
 fn what_is_dropped_leaves_nothing() {
     let temp = temp();
-    let landing = landing(temp.path());
-    drop(arriving(&landing, "a.bin", b"some of it"));
-    assert!(names(&temp.path().join(".uploads")).is_empty());
-    assert_eq!(names(temp.path()).iter().filter(|name| *name != ".uploads").count(), 0);
-    assert_eq!(landing.used(), 0);
+    for landing in both(temp.path()) {
+        drop(arriving(&landing, "a.bin", b"some of it"));
+        assert!(names(&temp.path().join(".uploads")).is_empty());
+        assert_eq!(names(temp.path()).iter().filter(|name| *name != ".uploads").count(), 0);
+        assert_eq!(landing.used(), 0);
+    }
 }
 
 #[test]
 fn a_file_is_replaced_and_its_readers_go_on() {
     let temp = temp();
     let path = temp.path().join("a");
-    let landing = landing(temp.path());
-    assert!(put(&landing, "a", b"old").created);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    let mut reader = File::open(&path).unwrap();
-    assert!(!put(&landing, "a", b"newer").created);
-    let mut old = String::new();
-    reader.read_to_string(&mut old).unwrap();
-    assert_eq!((old.as_str(), fs::read(&path).unwrap()), ("old", b"newer".to_vec()));
-    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640, "as the one before");
-    assert!(names(&temp.path().join(".uploads")).is_empty());
+    for landing in both(temp.path()) {
+        assert!(put(&landing, "a", b"old").created);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o4640)).unwrap();
+        let mut reader = File::open(&path).unwrap();
+        assert!(!put(&landing, "a", b"newer").created);
+        let mut old = String::new();
+        reader.read_to_string(&mut old).unwrap();
+        assert_eq!((old.as_str(), fs::read(&path).unwrap()), ("old", b"newer".to_vec()));
+        let mode = fs::metadata(&path).unwrap().mode() & 0o7777;
+        assert_eq!(mode, 0o640, "as the one before, but for the privilege");
+        assert!(names(&temp.path().join(".uploads")).is_empty());
+        fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]
 fn a_new_file_has_the_permissions_that_any_program_would_give_it() {
     let temp = temp();
-    let landing = landing(temp.path());
-    put(&landing, "a", b"");
-    File::create(temp.path().join("b")).unwrap();
-    let mode = |name| fs::metadata(temp.path().join(name)).unwrap().mode();
-    assert_eq!(mode("a"), mode("b"));
+    for landing in both(temp.path()) {
+        put(&landing, "a", b"");
+        File::create(temp.path().join("b")).unwrap();
+        let mode = |name| fs::metadata(temp.path().join(name)).unwrap().mode();
+        assert_eq!(mode("a"), mode("b"));
+        fs::remove_file(temp.path().join("a")).unwrap();
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use sendrail_files::{ArrivalError, LandingOptions, NoSpace, ResumableTerms, Term
 
 use crate::{landing_with, len, options, put, temp};
 
-fn is_quota<T: std::fmt::Debug>(result: Result<T, ArrivalError>) -> bool {
+fn is_quota<T>(result: &Result<T, ArrivalError>) -> bool {
     matches!(result, Err(ArrivalError::NoSpace(NoSpace::Quota)))
 }
 
@@ -38,12 +38,12 @@ fn all_files_together_may_be_so_long() {
     let landing = landing_with(temp.path(), with_quota);
     assert_eq!(landing.used(), 40);
     let first = landing.begin(b"a", len(50)).unwrap();
-    assert!(is_quota(landing.begin(b"b", len(11))), "what was announced counts at once");
+    assert!(is_quota(&landing.begin(b"b", len(11))), "what was announced counts at once");
     drop(first);
     let upload = landing.create(b"b", len(30), ResumableTerms::default()).unwrap();
     let mut unknown = landing.begin(b"c", Terms::default()).unwrap();
     assert_eq!(unknown.claim(1).unwrap(), 30, "all that is left");
-    assert!(is_quota(unknown.claim(31)));
+    assert!(is_quota(&unknown.claim(31)));
     drop((upload, unknown));
     assert_eq!(landing.used(), 70, "an upload that nobody goes on with");
     drop(landing);
@@ -61,6 +61,9 @@ fn so_much_of_the_disk_must_stay_free() {
     let temp = temp();
     let disk = rustix::fs::statvfs(temp.path()).unwrap();
     let free = disk.f_bavail * disk.f_frsize;
+    let landing = landing_with(temp.path(), options());
+    let refused = landing.begin(b"a", Terms { len: Some(free * 2), ..Terms::default() });
+    assert!(matches!(refused, Err(ArrivalError::NoSpace(NoSpace::Disk))), "{refused:?}");
     let landing = landing_with(temp.path(), LandingOptions { reserve: free * 2, ..options() });
     let refused = landing.begin(b"a", len(1));
     assert!(matches!(refused, Err(ArrivalError::NoSpace(NoSpace::Reserve))), "{refused:?}");

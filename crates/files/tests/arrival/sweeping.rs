@@ -19,7 +19,7 @@ fn what_nobody_goes_on_with_is_kept_for_a_while() {
     let landing = landing(temp.path());
     let ids = ["old", "young", "held"].map(|name| {
         let upload = landing.create(name.as_bytes(), len(3), ResumableTerms::default()).unwrap();
-        upload.file().write_all(name[..1].as_bytes()).unwrap();
+        upload.file().write_all(&name.as_bytes()[..1]).unwrap();
         upload.id()
     });
     let at = |id| temp.path().join(format!(".uploads/{id}"));
