@@ -22,6 +22,11 @@
 //! # Ok::<(), sendrail_http::head::Refusal>(())
 //! ```
 
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal is made once per request, and written where it is returned"
+)]
+
 mod act;
 mod ask;
 mod digest;

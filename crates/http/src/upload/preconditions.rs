@@ -9,9 +9,9 @@ use crate::validator::Comparison;
 /// What must be true of what is there for something else to take its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preconditions {
-    if_match: Vec<Vec<u8>>,
-    if_none_match: Vec<Vec<u8>>,
-    if_unmodified_since: Option<Vec<u8>>,
+    matching: Vec<Vec<u8>>,
+    not_matching: Vec<Vec<u8>>,
+    unmodified_since: Option<Vec<u8>>,
 }
 
 const IF_MATCH: &[u8] = b"If-Match: ";
@@ -23,9 +23,9 @@ impl Preconditions {
     pub fn of(fields: &Fields<'_>) -> Self {
         let owned = |lines: &FieldLines<'_>| lines.iter().map(<[u8]>::to_vec).collect();
         Self {
-            if_match: owned(&fields.if_match),
-            if_none_match: owned(&fields.if_none_match),
-            if_unmodified_since: fields.if_unmodified_since.map(<[u8]>::to_vec),
+            matching: owned(&fields.if_match),
+            not_matching: owned(&fields.if_none_match),
+            unmodified_since: fields.if_unmodified_since.map(<[u8]>::to_vec),
         }
     }
 
@@ -36,23 +36,23 @@ impl Preconditions {
 
     /// Whether nothing may be there: `If-None-Match: *`.
     pub fn only_if_absent(&self) -> bool {
-        matches!(&self.if_none_match[..], [only] if only == b"*")
+        matches!(&self.not_matching[..], [only] if only == b"*")
     }
 
     /// Whether they hold for what is there; `None`: nothing. Else the answer is 412.
     pub fn hold(&self, current: Option<&Validators<'_>>) -> bool {
-        if !self.if_match.is_empty() {
-            let lines = lines(&self.if_match);
+        if !self.matching.is_empty() {
+            let lines = lines(&self.matching);
             if !current.is_some_and(|now| now.etag.matches_list(&lines, Comparison::Strong)) {
                 return false;
             }
-        } else if let Some(date) = self.if_unmodified_since.as_deref().and_then(parse_http_date)
+        } else if let Some(date) = self.unmodified_since.as_deref().and_then(parse_http_date)
             && current.is_some_and(|now| clamp_to_http_date(now.last_modified) > date)
         {
             return false;
         }
         // Also "*", which every file matches.
-        let lines = lines(&self.if_none_match);
+        let lines = lines(&self.not_matching);
         lines.is_empty()
             || !current.is_some_and(|now| now.etag.matches_list(&lines, Comparison::Weak))
     }
@@ -65,9 +65,9 @@ impl Preconditions {
             bytes.extend_from_slice(value);
             bytes.push(b'\n');
         };
-        self.if_match.iter().for_each(|value| line(IF_MATCH, value));
-        self.if_none_match.iter().for_each(|value| line(IF_NONE_MATCH, value));
-        self.if_unmodified_since.iter().for_each(|value| line(IF_UNMODIFIED_SINCE, value));
+        self.matching.iter().for_each(|value| line(IF_MATCH, value));
+        self.not_matching.iter().for_each(|value| line(IF_NONE_MATCH, value));
+        self.unmodified_since.iter().for_each(|value| line(IF_UNMODIFIED_SINCE, value));
         bytes
     }
 
@@ -78,12 +78,12 @@ impl Preconditions {
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
             let line = line.strip_suffix(b"\n")?;
             if let Some(value) = line.strip_prefix(IF_MATCH) {
-                read.if_match.push(value.to_vec());
+                read.matching.push(value.to_vec());
             } else if let Some(value) = line.strip_prefix(IF_NONE_MATCH) {
-                read.if_none_match.push(value.to_vec());
+                read.not_matching.push(value.to_vec());
             } else {
                 let value = line.strip_prefix(IF_UNMODIFIED_SINCE)?;
-                read.if_unmodified_since = Some(value.to_vec());
+                read.unmodified_since = Some(value.to_vec());
             }
         }
         Some(read)

@@ -217,15 +217,15 @@ impl Interim<'_> {
             "HTTP/1.1 104 Upload Resumption Supported\r\nUpload-Draft-Interop-Version: {}\r\n",
             self.interop.version()
         );
-        let mut say = |name, value: String| head += &format!("{name}: {value}\r\n");
+        let mut say = |name: &str, value: &str| head += &[name, ": ", value, "\r\n"].concat();
         if let Some(location) = self.location {
-            say("Location", location.to_owned());
+            say("Location", location);
         }
         if let Some(offset) = self.offset {
-            say("Upload-Offset", offset.to_string());
+            say("Upload-Offset", &offset.to_string());
         }
         if let Some(limits) = self.limits {
-            say("Upload-Limit", limits.to_string());
+            say("Upload-Limit", &limits.to_string());
         }
         head += "\r\n";
         out.extend_from_slice(head.as_bytes());

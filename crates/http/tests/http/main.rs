@@ -15,6 +15,7 @@ mod redirect;
 mod render;
 mod smuggling;
 mod target;
+mod upload;
 mod validator;
 
 use sendrail_http::answer::Representation;
