@@ -5,7 +5,9 @@ use crate::{
     disk_pool::{DiskPool, Job, Panicked, Ticket, Whose},
     patience::Patience,
     plan::WINDOW,
-    receive::{Next, RangeInto, ReceiveError, ReceiveFault, ReceiveOptions, Received, Reception},
+    receive::{
+        RangeInto, ReceiveError, ReceiveFault, ReceiveOptions, ReceiveStep, Received, Reception,
+    },
     refused::call,
 };
 use sendrail_sys::stat::fstat;
@@ -148,10 +150,10 @@ impl Receiving {
                 At::Pool(_) => self.back().await,
             };
             match next {
-                Next::Done => return Ok(self.end()),
-                Next::Yield => tokio::task::yield_now().await,
-                Next::Disk => self.hand_over(),
-                Next::Socket => {
+                ReceiveStep::Done => return Ok(self.end()),
+                ReceiveStep::Yield => tokio::task::yield_now().await,
+                ReceiveStep::WaitDisk => self.hand_over(),
+                ReceiveStep::WaitSocket => {
                     let At::Here(reception) = &mut self.at else { continue };
                     let (taken, now) = (reception.taken(), now());
                     let patience =
@@ -170,7 +172,7 @@ impl Receiving {
                         tokio::task::yield_now().await;
                     }
                 }
-                Next::Failed(fault, unwritten) => return Err(self.failed(fault, unwritten)),
+                ReceiveStep::Failed(fault, unwritten) => return Err(self.failed(fault, unwritten)),
             }
         }
     }
@@ -222,7 +224,7 @@ impl Receiving {
                 At::Here(reception) if !reception.holds_something() => return Ok(()),
                 At::Here(_) => self.hand_over(),
                 At::Pool(_) => {
-                    if let Next::Failed(fault, unwritten) = self.back().await {
+                    if let ReceiveStep::Failed(fault, unwritten) = self.back().await {
                         return Err(self.failed(fault, unwritten));
                     }
                 }
@@ -267,8 +269,8 @@ impl Receiving {
     }
 
     /// Waits for the pool. Dropped meanwhile, it can be waited for again.
-    async fn back(&mut self) -> Next {
-        let At::Pool(in_pool) = &mut self.at else { return Next::Yield };
+    async fn back(&mut self) -> ReceiveStep {
+        let At::Pool(in_pool) = &mut self.at else { return ReceiveStep::Yield };
         let why = match (&mut in_pool.told).await {
             Ok(Ok((reception, next))) => {
                 self.at = At::Here(reception);
@@ -277,14 +279,14 @@ impl Receiving {
             Ok(Err(panicked)) => io::Error::other(panicked),
             Err(forgotten) => io::Error::other(forgotten),
         };
-        Next::Failed(ReceiveFault::File { error: why, offset: in_pool.offset }, Vec::new())
+        ReceiveStep::Failed(ReceiveFault::File { error: why, offset: in_pool.offset }, Vec::new())
     }
 }
 
 /// A write past the page cache that a thread of the disk pool is to make.
 #[derive(Debug)]
 struct InPool {
-    told: oneshot::Receiver<Result<(Box<Reception>, Next), Panicked>>,
+    told: oneshot::Receiver<Result<(Box<Reception>, ReceiveStep), Panicked>>,
     before: Received,
     /// Where in the file it is to be.
     offset: u64,

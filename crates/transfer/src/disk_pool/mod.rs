@@ -101,6 +101,9 @@ pub struct Counts {
     pub begun: usize,
 }
 
+/// Jobs are numbered from 0 on, and never come to this one.
+const NOBODY: u64 = u64::MAX;
+
 /// A place in the queue. Dropping it takes the job back, unless that has begun.
 ///
 /// ```
@@ -130,6 +133,27 @@ impl Ticket {
     /// How far the job has come.
     pub fn stand(&self) -> Stand {
         self.shared.stand(self.id, self.whose)
+    }
+
+    /// Gives up the place and leaves the job in it: it is done, whoever is told of it. For what must be done though nobody waits for
+    /// it any more, such as closing a file.
+    ///
+    /// ```
+    /// use sendrail_transfer::disk_pool::{DiskPool, Job, Limits, Whose};
+    /// use std::sync::mpsc::channel;
+    ///
+    /// let pool = DiskPool::new(Limits { per_device: 1, ..Limits::default() });
+    /// let whose = Whose { device: 1, client: 1 };
+    /// let (open, closed) = channel::<()>();
+    /// let _first = pool.submit(Job::once(whose, move || closed.recv(), drop)).expect("there is room");
+    /// let (tell, told) = channel();
+    /// pool.submit(Job::once(whose, || (), move |_| drop(tell.send(())))).expect("there is room").leave();
+    /// drop(open);
+    /// told.recv()?;
+    /// # Ok::<(), std::sync::mpsc::RecvError>(())
+    /// ```
+    pub fn leave(mut self) {
+        self.id = NOBODY;
     }
 
     /// Takes the job back: neither its work nor its `done` is called. `false` if it has begun, or is over.

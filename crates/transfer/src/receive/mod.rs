@@ -27,7 +27,6 @@ mod buffered;
 mod direct;
 mod options;
 mod received;
-#[cfg(feature = "tokio")]
 mod reception;
 mod source;
 mod splice;
@@ -37,8 +36,7 @@ mod task;
 pub use crate::refused::{Refused, Why};
 pub use options::{DIRECT_FROM, LITTLE, RangeInto, ReceiveMethod, ReceiveOptions};
 pub use received::{ReceiveError, ReceiveFault, Received};
-#[cfg(feature = "tokio")]
-pub(crate) use reception::{Next, Reception};
+pub use reception::{ReceiveStep, Reception};
 
 use crate::{ceiling::Ceiling, patience::Patience, refused::call};
 use rustix::{

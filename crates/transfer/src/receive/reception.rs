@@ -17,12 +17,30 @@ use std::{
     sync::Arc,
 };
 
-/// One file on its way from one socket.
+/// One file on its way from one socket, in steps that never wait for the socket: as [`Transfer`](crate::Transfer), the other way.
 ///
-/// Between two steps all that was taken off the socket is in the file, but for what `direct` holds; that is written when this is
-/// dropped.
+/// A step writes to the page cache in place, which may sleep beyond `vm.dirty_ratio`; who may not sleep at all takes the steps in a thread
+/// of the [disk pool](crate::disk_pool). Between two steps all that was taken off the socket is in the file, but for what `direct` holds,
+/// at most 1 MiB; that is written by [`write_held`](Self::write_held), or when this is dropped.
+///
+/// ```
+/// use sendrail_transfer::receive::{RangeInto, ReceiveOptions, ReceiveStep, Reception};
+/// use std::{io::Write, os::{fd::AsFd, unix::net::UnixStream}, sync::Arc};
+///
+/// let (mut sender, socket) = UnixStream::pair()?;
+/// socket.set_nonblocking(true)?;
+/// let file = Arc::new(tempfile::tempfile()?);
+/// let mut reception = Reception::new(Arc::clone(&file), RangeInto::new(0, 8), &ReceiveOptions::default());
+///
+/// sender.write_all(b"half")?;
+/// assert!(matches!(reception.step(socket.as_fd()), ReceiveStep::WaitSocket)); // poll(2), epoll(7), …
+/// sender.write_all(b" and half")?;
+/// assert!(matches!(reception.step(socket.as_fd()), ReceiveStep::Done));
+/// assert_eq!(reception.received().bytes, 8); // " half" is still in the socket
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct Reception {
+pub struct Reception {
     file: Arc<File>,
     method: ReceiveMethod,
     /// Whether the caller named it.
@@ -31,33 +49,37 @@ pub(crate) struct Reception {
     standing: Standing,
 }
 
-/// What a step came to.
+/// What a step of a [`Reception`] came to.
 #[derive(Debug)]
-pub(crate) enum Next {
+#[non_exhaustive]
+pub enum ReceiveStep {
     /// All is in the file.
     Done,
     /// There may be more at once: let others go first.
     Yield,
-    /// The socket has nothing now.
-    Socket,
+    /// The socket has nothing now: the next step when it is readable.
+    WaitSocket,
     /// What it holds has to be written past the page cache: [`Reception::write_held`], in a thread that may sleep.
-    Disk,
+    WaitDisk,
     /// It is over; with what could not be written.
     Failed(ReceiveFault, Vec<u8>),
 }
 
 impl Reception {
-    pub(crate) fn new(file: Arc<File>, range: RangeInto, options: &ReceiveOptions) -> Self {
+    /// Of what comes next from a socket in non-blocking mode, into `file` where `range` says. `options`: its timeout is the caller's to keep.
+    pub fn new(file: Arc<File>, range: RangeInto, options: &ReceiveOptions) -> Self {
         let method = choose(options, range.len, false);
         let is_named = options.method.is_some();
         Self { file, method, is_named, begun: None, standing: Standing::new(range) }
     }
 
-    pub(crate) fn file(&self) -> &Arc<File> {
+    /// The file.
+    pub fn file(&self) -> &Arc<File> {
         &self.file
     }
 
-    pub(crate) fn received(&self) -> &Received {
+    /// What has been received so far, and what it has cost.
+    pub fn received(&self) -> &Received {
         &self.standing.received
     }
 
@@ -66,24 +88,24 @@ impl Reception {
     }
 
     /// Where the next byte is written.
-    pub(crate) fn offset(&self) -> u64 {
+    pub fn offset(&self) -> u64 {
         self.standing.offset()
     }
 
     /// Bytes that were taken off the socket, in the file or not.
-    pub(crate) fn taken(&self) -> u64 {
+    pub fn taken(&self) -> u64 {
         self.standing.taken
     }
 
     /// Whether something of that is not in the file.
-    pub(crate) fn holds_something(&self) -> bool {
+    pub fn holds_something(&self) -> bool {
         self.standing.direct.as_ref().is_some_and(|direct| !direct.held().is_empty())
     }
 
-    /// Moves what has come, one window at the most.
-    pub(crate) fn step(&mut self, socket: BorrowedFd<'_>) -> Next {
+    /// Moves what has come, one window at the most (2 MiB).
+    pub fn step(&mut self, socket: BorrowedFd<'_>) -> ReceiveStep {
         if self.standing.range.len == Some(0) {
-            return Next::Done;
+            return ReceiveStep::Done;
         }
         let file = Arc::clone(&self.file);
         let kind = match self.begun {
@@ -98,10 +120,10 @@ impl Reception {
                 Ok(source) if source.kind == Kind::Socket && source.sleeps => {
                     let blocking = "the socket is in blocking mode, where this thread must not wait (O_NONBLOCK, fcntl(2))";
                     let refused = io::Error::new(io::ErrorKind::InvalidInput, blocking);
-                    return Next::Failed(ReceiveFault::Socket(refused), Vec::new());
+                    return ReceiveStep::Failed(ReceiveFault::Socket(refused), Vec::new());
                 }
                 Ok(source) => *self.begun.insert(source.kind),
-                Err(fault) => return Next::Failed(fault, Vec::new()),
+                Err(fault) => return ReceiveStep::Failed(fault, Vec::new()),
             },
         };
         // It is in non-blocking mode: that was asked.
@@ -117,12 +139,12 @@ impl Reception {
     }
 
     /// Writes what it holds: waits for the disk.
-    pub(crate) fn write_held(&mut self) -> Next {
-        let Some(mut direct) = self.standing.direct.take() else { return Next::Yield };
+    pub fn write_held(&mut self) -> ReceiveStep {
+        let Some(mut direct) = self.standing.direct.take() else { return ReceiveStep::Yield };
         match direct.write(self.file.as_fd(), &mut self.standing) {
             Ok(()) => {
                 self.standing.direct = Some(direct);
-                Next::Yield
+                ReceiveStep::Yield
             }
             Err(stop) => {
                 self.standing.received.system_calls += 1; // close(2)
@@ -132,7 +154,7 @@ impl Reception {
                     stop => Err(stop),
                 };
                 match (result, direct.afterwards.take()) {
-                    (Ok(()), None) => Next::Yield,
+                    (Ok(()), None) => ReceiveStep::Yield,
                     (Ok(()), Some(stop)) => Self::next(Err(stop)),
                     (stopped, _) => Self::next(stopped),
                 }
@@ -140,14 +162,16 @@ impl Reception {
         }
     }
 
-    fn next(result: Result<(), Stop>) -> Next {
+    fn next(result: Result<(), Stop>) -> ReceiveStep {
         match result {
-            Ok(()) => Next::Done,
-            Err(Stop::Source) => Next::Socket,
-            Err(Stop::Disk) => Next::Disk,
-            Err(Stop::Fault(ReceiveFault::Stopped, _)) => Next::Yield,
-            Err(Stop::Fault(fault, unwritten)) => Next::Failed(fault, unwritten),
-            Err(Stop::Refused(error)) => Next::Failed(ReceiveFault::Socket(error), Vec::new()),
+            Ok(()) => ReceiveStep::Done,
+            Err(Stop::Source) => ReceiveStep::WaitSocket,
+            Err(Stop::Disk) => ReceiveStep::WaitDisk,
+            Err(Stop::Fault(ReceiveFault::Stopped, _)) => ReceiveStep::Yield,
+            Err(Stop::Fault(fault, unwritten)) => ReceiveStep::Failed(fault, unwritten),
+            Err(Stop::Refused(error)) => {
+                ReceiveStep::Failed(ReceiveFault::Socket(error), Vec::new())
+            }
         }
     }
 }
@@ -185,7 +209,7 @@ mod tests {
             let (mut steps, mut before) = (0, 0);
             loop {
                 let mut next = reception.step(source.as_fd());
-                if matches!(next, Next::Disk) {
+                if matches!(next, ReceiveStep::WaitDisk) {
                     next = reception.write_held();
                 }
                 steps += 1;
@@ -193,8 +217,8 @@ mod tests {
                 before += moved;
                 assert!(moved <= WINDOW, "{method}: {moved} in a step");
                 match next {
-                    Next::Done => break,
-                    Next::Yield => {}
+                    ReceiveStep::Done => break,
+                    ReceiveStep::Yield => {}
                     next => panic!("{method}: {next:?}"),
                 }
             }
