@@ -6,7 +6,6 @@
 use clap::ValueEnum;
 use sendrail_sys::{Advice, WriteOut, fadvise, fstat, sync_range};
 use std::{
-    fs::File,
     io,
     os::fd::{AsFd, BorrowedFd},
 };
@@ -34,7 +33,7 @@ impl Remains {
     }
 
     /// Gives back what there is of a file that is on the disk, unless it may stay.
-    pub(super) fn forget(self, file: BorrowedFd<'_>) {
+    pub(crate) fn forget(self, file: BorrowedFd<'_>) {
         if fstat(file).is_ok_and(|stat| stat.len >= self.above()) {
             let _ = fadvise(file, 0, 0, Advice::DontNeed);
         }
@@ -50,8 +49,9 @@ const WINDOW: u64 = 8 << 20;
 const UNDER_WAY: u64 = 2;
 
 /// Follows a file that arrives.
-pub(super) struct Trace<'a> {
-    file: BorrowedFd<'a>,
+#[derive(Debug)]
+pub(crate) struct Trace<F> {
+    file: F,
     /// From how many bytes on nothing is to stay.
     above: u64,
     /// Up to here the writing has begun, and up to here it is done and the pages are given back: whole windows.
@@ -59,17 +59,16 @@ pub(super) struct Trace<'a> {
     dropped: u64,
     is_refused: bool,
     /// System calls.
-    pub(super) calls: u64,
+    pub(crate) calls: u64,
 }
 
-impl<'a> Trace<'a> {
+impl<F: AsFd> Trace<F> {
     /// Of a file of which bytes arrive from `from` on. `size`: of the whole, if that is known.
-    pub(super) fn new(remains: Remains, file: &'a File, from: u64, size: Option<u64>) -> Self {
+    pub(crate) fn new(remains: Remains, file: F, from: u64, size: Option<u64>) -> Self {
         let above = remains.above();
         // Then also its beginning.
         let above = if size.is_some_and(|size| size >= above) { 0 } else { above };
         let start = from / WINDOW * WINDOW;
-        let file = file.as_fd();
         Self { file, above, begun: start, dropped: start, is_refused: false, calls: 0 }
     }
 
@@ -78,7 +77,7 @@ impl<'a> Trace<'a> {
     /// # Errors
     ///
     /// It cannot be written to the disk. fsync(2) would not say so again.
-    pub(super) fn up_to(&mut self, end: u64) -> io::Result<()> {
+    pub(crate) fn up_to(&mut self, end: u64) -> io::Result<()> {
         while end >= self.above && end - self.begun >= WINDOW && !self.is_refused {
             self.sync(self.begun, WriteOut::Begin)?;
             self.begun += WINDOW;
@@ -93,7 +92,7 @@ impl<'a> Trace<'a> {
 
     fn sync(&mut self, offset: u64, how: WriteOut) -> io::Result<()> {
         self.calls += 1;
-        match sync_range(self.file, offset, WINDOW, how) {
+        match sync_range(self.file.as_fd(), offset, WINDOW, how) {
             Err(error) if is_refusal(&error) => {
                 self.is_refused = true;
                 Ok(())
@@ -105,7 +104,7 @@ impl<'a> Trace<'a> {
     /// It is advice: where it is not taken, pages stay.
     fn drop(&mut self, offset: u64, len: u64) {
         self.calls += 1;
-        let _ = fadvise(self.file, offset, len, Advice::DontNeed);
+        let _ = fadvise(self.file.as_fd(), offset, len, Advice::DontNeed);
     }
 }
 

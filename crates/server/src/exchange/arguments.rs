@@ -1,7 +1,8 @@
 //! `sendrail send` and `sendrail recv`, as typed.
 
-use super::{address::Address, trace::Remains};
+use super::address::Address;
 use crate::cli::{DropBehindChoice, MethodChoice};
+use crate::trace::Remains;
 use clap::Args;
 use std::{ffi::OsString, path::PathBuf};
 

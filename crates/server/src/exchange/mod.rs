@@ -28,7 +28,6 @@ mod source;
 mod steps;
 mod store;
 mod sum;
-pub mod trace;
 mod wire;
 
 use crate::page_cache::{interrupt::Stop, text::printable};

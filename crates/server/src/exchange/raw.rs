@@ -11,10 +11,9 @@ use super::{
     sender,
     source::{Item, Met},
     steps::{self, Over},
-    trace::Trace,
     wire::{Wire, ready},
 };
-use crate::page_cache::text::printable;
+use crate::{page_cache::text::printable, trace::Trace};
 use rustix::{event::PollFlags, fs::Mode};
 use sendrail_transfer::{Chain, FileRange, Transfer};
 use std::{

@@ -9,10 +9,12 @@ use super::{
     receive::{self, Stuck},
     store::{Arriving, Existing, Store},
     sum::{Follower, Hashing},
-    trace::{Remains, Trace},
     wire::Wire,
 };
-use crate::page_cache::text::printable;
+use crate::{
+    page_cache::text::printable,
+    trace::{Remains, Trace},
+};
 use std::{
     collections::VecDeque,
     ffi::CString,

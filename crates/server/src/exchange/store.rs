@@ -3,9 +3,8 @@
 use super::{
     names::Checked,
     protocol::{Entry, Time},
-    trace::Remains,
 };
-use crate::page_cache::text::printable;
+use crate::{page_cache::text::printable, trace::Remains};
 use rustix::{
     fs::{
         AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps, fchmod, flock, fsync,
