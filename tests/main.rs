@@ -38,3 +38,4 @@ mod slow_clients;
 mod slow_disk;
 mod thresholds;
 mod truncation;
+mod uploads;

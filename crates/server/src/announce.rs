@@ -93,6 +93,9 @@ pub(crate) fn announce(config: &Config, bound: &[SocketAddr], small_files: &str)
         }
         _ => {}
     }
+    if let Some(uploads) = &config.uploads {
+        say!("uploads      {uploads}");
+    }
     match &config.access_log {
         LogTarget::Off => {
             say!("access log   off (--access-log - prints it)");

@@ -11,9 +11,11 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 mod mutable;
 mod sending;
+mod uploads;
 
 pub use mutable::{MutableArguments, MutableChoice};
 pub use sending::{MethodChoice, SendingArguments};
+pub use uploads::{TokenArguments, UploadArguments};
 
 /// Serves files over HTTP by the cheapest path the kernel offers, and shows the receipt.
 #[derive(Debug, Parser)]
@@ -29,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve a directory over HTTP/1.1
     Serve(Box<ServeArguments>),
+    /// Make a token for somebody who may upload
+    Token(TokenArguments),
     /// Tell how a file would be sent, and why: residency, method, what the kernel offers
     Explain(ExplainArguments),
     /// Show how much of files is in the page cache, and where; bring them in, give them back
@@ -54,7 +58,8 @@ Examples:
                                               each transfer with its receipt, on standard output
 
 Signals: TERM and INT finish what is being sent and stop (a second one stops at once);
-HUP opens the access log anew, for log rotation; it does not read --config again.")]
+HUP opens the access log anew, for log rotation, and reads the tokens of --upload-auth again; it does
+not read --config again.")]
 pub struct ServeArguments {
     /// The directory to serve
     #[arg(default_value = ".")]
@@ -134,6 +139,10 @@ pub struct ServeArguments {
     /// How long a kept file is taken to be unchanged
     #[arg(long, value_name = "DURATION", default_value = "1s", help_heading = "Files")]
     pub open_files_valid: Span,
+
+    /// Whether files are taken.
+    #[command(flatten)]
+    pub uploads: UploadArguments,
 
     /// Where the access log goes: a file, - for standard output, or off
     #[arg(long, value_name = "FILE|-|off", default_value = "off", help_heading = "Log")]

@@ -1,11 +1,15 @@
 //! The configuration: what was typed, checked and made ready. Nothing behind this can be wrong.
 
-use crate::cli::{DotfileChoice, LogFormat, ServeArguments, SymlinkChoice};
+use crate::{
+    cli::{DotfileChoice, LogFormat, ServeArguments, SymlinkChoice},
+    uploads::Uploads,
+};
 use sendrail_files::{Dotfiles, Ground, RootOptions, Symlinks};
 use sendrail_transfer::{Options, plan::LEAST_LAG};
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub mod file;
+mod uploads;
 
 /// Why the server cannot start: one line for a person.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ pub struct Config {
     pub transfer: Options,
     /// How files are found and shown.
     pub files: FileRules,
+    /// Where files may arrive, if they may.
+    pub uploads: Option<Arc<Uploads>>,
     /// Where the access log goes.
     pub access_log: LogTarget,
     /// The form of its lines.
@@ -150,6 +156,15 @@ impl Config {
                 ..RootOptions::default()
             },
         )?;
+        let limits = Limits {
+            header: typed.header_timeout.0,
+            body: typed.body_timeout.0,
+            max_body: typed.max_body.0,
+            idle: typed.idle_timeout.0,
+            send: typed.send_timeout.0,
+            min_send_rate: typed.min_send_rate.0,
+        };
+        let uploads = typed.uploads.check(&root, &limits)?;
         let open_files_limit = sendrail_sys::limits::raise_open_files()
             .map_err(|error| Problem::new(format!("cannot read the open-files limit: {error}")))?;
         let workers = match typed.workers {
@@ -187,6 +202,7 @@ impl Config {
                 open_files,
                 open_files_valid: typed.open_files_valid.0,
             },
+            uploads,
             access_log: match typed.access_log.as_str() {
                 "off" => LogTarget::Off,
                 "-" => LogTarget::Stdout,
@@ -194,14 +210,7 @@ impl Config {
                 path => LogTarget::File(path.into()),
             },
             log_format: typed.log_format,
-            limits: Limits {
-                header: typed.header_timeout.0,
-                body: typed.body_timeout.0,
-                max_body: typed.max_body.0,
-                idle: typed.idle_timeout.0,
-                send: typed.send_timeout.0,
-                min_send_rate: typed.min_send_rate.0,
-            },
+            limits,
             disk_threads: disk_threads(typed.disk_threads)?,
             disk_timeout: typed.disk_timeout.0,
             drain_timeout: typed.drain_timeout.0,

@@ -15,6 +15,8 @@ pub mod exchange;
 pub mod explain;
 pub mod page_cache;
 pub mod serve;
+pub mod trace;
+pub mod uploads;
 
 mod announce;
 mod clock;

@@ -7,6 +7,7 @@ use sendrail::{
     cli::{Cli, Command},
     config::{Config, Problem, file},
     exchange, explain, page_cache, serve,
+    uploads::tokens,
 };
 use std::{process::ExitCode, sync::Arc};
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Serve(typed) => completed(*typed, |all| Config::check(all).and_then(serve::run)),
+        Command::Token(arguments) => tokens::make(&arguments.name),
         Command::Explain(typed) => completed(typed, |all| explain::run(&all)),
         Command::Cache(arguments) => return page_cache::run(arguments),
         Command::Send(arguments) => return exchange::send(*arguments),

@@ -141,8 +141,10 @@ async fn command(
             }
             told = signals.next() => match (told, log) {
                 (Told::Stop, _) => break,
-                (Told::Reopen, Some(log)) => log.reopen(),
-                (Told::Reopen, None) => {}
+                (Told::Reopen, log) => {
+                    log.inspect(|log| log.reopen());
+                    config.uploads.as_ref().inspect(|uploads| uploads.read_tokens_again());
+                }
             },
         }
     }

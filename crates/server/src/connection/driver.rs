@@ -34,7 +34,7 @@ pub(crate) struct Connection {
     pub(super) peer: SocketAddr,
     /// Bytes that the socket has taken on this connection, and [`BEFORE`].
     pub(super) sent: u64,
-    machine: Machine,
+    pub(super) machine: Machine,
     /// What is to be sent next.
     pub(super) reply: Option<Reply>,
     /// Given up last: who waits for the last one to leave finds the socket closed.

@@ -21,6 +21,9 @@ pub(crate) trait Responder {
     /// Answers one that is refused. The connection closes afterwards. `head` is known when it was
     /// not the head that was wrong.
     fn refuse(&mut self, refusal: &Refusal, head: Option<&Head<'_>>);
+    /// Whether the body of a request is wanted: then the reply is made when it has been received, which is the driver's to do,
+    /// from [`Machine::take_pending`] and the socket.
+    fn receives(&mut self, head: &Head<'_>, bytes: &[u8], persist: bool) -> bool;
     /// Makes the reply last until the body of its request has been read.
     fn keep(&mut self);
 }
@@ -125,6 +128,20 @@ impl Machine {
         responder: &mut P,
     ) -> Event {
         self.use_pending(true, now, limits, responder)
+    }
+
+    /// What came behind the head of a request whose body is received by the driver.
+    pub(crate) fn take_pending(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.pending)
+    }
+
+    /// The driver has received that body, or will not. `rest` came behind it; unless it is `whole`, nobody knows where the next
+    /// request begins, and the reply is the last one.
+    pub(crate) fn on_received(&mut self, rest: Vec<u8>, whole: bool) {
+        self.pending = rest;
+        if let State::Sending { persist } = &mut self.state {
+            *persist &= whole;
+        }
     }
 
     /// The reply is out, whole.
@@ -244,6 +261,10 @@ impl Machine {
         responder: &mut P,
     ) -> (usize, Event) {
         let persist = head.keep_alive && !self.draining;
+        if responder.receives(head, bytes, persist) {
+            self.state = State::Sending { persist };
+            return (0, Event::Send);
+        }
         if head.framing == Framing::None {
             self.state = State::Sending { persist };
             responder.answer(head, bytes, persist);

@@ -8,5 +8,6 @@ mod pace;
 mod prepare;
 mod send;
 pub(crate) mod slot;
+mod upload;
 
 pub(crate) use driver::{Connection, drive};

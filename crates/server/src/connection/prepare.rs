@@ -22,10 +22,14 @@ impl Connection {
     ) -> Option<(Reply, Option<Box<Prefetched>>)> {
         let mut prefetched: Option<Box<Prefetched>> = None;
         loop {
-            let Reply { status, record, .. } = reply;
+            let Reply { status, mut record, .. } = reply;
             let prepared = match reply.source {
                 Source::Listing(job) => self.list(job.into()).await.map(|page| (page, None)),
                 Source::Deferred(deferred) => self.look_up(*deferred).await,
+                Source::Upload(arriving) => {
+                    let received = Box::pin(self.receive_upload(arriving, &mut record)).await;
+                    received.map(|reply| (reply, None))
+                }
                 source => return Some((Reply { source, record, ..reply }, prefetched)),
             };
             match prepared {

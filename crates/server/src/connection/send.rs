@@ -56,7 +56,7 @@ impl Connection {
     pub(super) async fn send(&mut self) -> Sent {
         let Some(mut reply) = self.reply.take() else { unreachable!("the machine says so") };
         let mut prefetched = None;
-        if let Source::Listing(_) | Source::Deferred(_) = reply.source {
+        if let Source::Listing(_) | Source::Deferred(_) | Source::Upload(_) = reply.source {
             // In memory of its own: it is rare, and would make every other connection larger.
             match Box::pin(self.prepare(reply)).await {
                 Some(prepared) => (reply, prefetched) = prepared,
@@ -145,7 +145,7 @@ impl Connection {
                 let step = transfer.begin(socket, &head, Disk::MustNotWait);
                 (transfer, step)
             }
-            Source::Listing(_) | Source::Deferred(_) => {
+            Source::Listing(_) | Source::Deferred(_) | Source::Upload(_) => {
                 unreachable!("it is prepared before it is sent")
             }
         };

@@ -3,6 +3,7 @@
 use super::Line;
 use crate::cli::LogFormat;
 use sendrail_http::date::format_http_date;
+use sendrail_transfer::receive::Received;
 use serde::Serialize;
 use std::io::Write;
 
@@ -23,7 +24,10 @@ fn common(out: &mut Vec<u8>, line: &Line<'_>, combined: bool) {
     // "Sat, 21 Nov 2026 12:48:23 GMT" holds all that "[21/Nov/2026:12:48:23 +0000]" wants.
     let [day, month, year, time] =
         [5..7, 8..11, 12..16, 17..25].map(|part| String::from_utf8_lossy(&date[part]).into_owned());
-    let _ = write!(out, "{} - - [{day}/{month}/{year}:{time} +0000] \"", record.peer.ip());
+    let upload = record.upload.as_deref();
+    // A name has nothing in it that would need quotes.
+    let user = upload.and_then(|upload| upload.user.as_deref()).unwrap_or("-");
+    let _ = write!(out, "{} - {user} [{day}/{month}/{year}:{time} +0000] \"", record.peer.ip());
     escape(out, record.method.as_bytes());
     if !record.target.is_empty() {
         out.push(b' ');
@@ -40,6 +44,9 @@ fn common(out: &mut Vec<u8>, line: &Line<'_>, combined: bool) {
     }
     let micros = line.elapsed.as_micros();
     let _ = write!(out, " {} us={micros} end={}", line.receipt, line.end.name());
+    if let Some(received) = upload.and_then(|upload| upload.received.as_ref()) {
+        let _ = write!(out, " received={} by {received}", received.bytes);
+    }
 }
 
 /// Makes bytes from a client harmless within quotes: as nginx does, `\xHH` for whatever could end
@@ -70,6 +77,36 @@ struct Json<'a> {
     micros: u64,
     end: &'static str,
     receipt: JsonReceipt,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received: Option<JsonReceived>,
+}
+
+/// The receipt of a request's body.
+#[derive(Serialize)]
+struct JsonReceived {
+    method: String,
+    bytes: u64,
+    system_calls: u64,
+    copied: u64,
+    socket_waits: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<String>,
+}
+
+impl JsonReceived {
+    fn of(received: &Received) -> Self {
+        let methods: Vec<&str> = received.methods.iter().map(|method| method.name()).collect();
+        Self {
+            method: methods.join("+"),
+            bytes: received.bytes,
+            system_calls: received.system_calls,
+            copied: received.copied,
+            socket_waits: received.waits,
+            refused: received.refusals.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -115,6 +152,12 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>) {
             disk_waits: receipt.disk_waits,
             refused: receipt.refusals.iter().map(|refusal| refusal.to_string()).collect(),
         },
+        user: record.upload.as_deref().and_then(|upload| upload.user.as_deref()),
+        received: record
+            .upload
+            .as_deref()
+            .and_then(|upload| upload.received.as_ref())
+            .map(JsonReceived::of),
     };
     serde_json::to_writer(&mut *out, &json)
         .expect("plain fields always make JSON, and memory takes it");
@@ -149,6 +192,7 @@ mod tests {
             version: "HTTP/1.1",
             referer: None,
             user_agent: Some((*b"a\"b\n").into()),
+            upload: None,
         }
     }
 

@@ -9,9 +9,10 @@ mod writer;
 
 use crate::{cli::LogFormat, clock::Clock};
 use sendrail_http::{head::Head, status::Status};
-use sendrail_transfer::Receipt;
+use sendrail_transfer::{Receipt, receive::Received};
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 pub(crate) use writer::{LogHandle, start};
@@ -32,9 +33,25 @@ pub(crate) struct Record {
     version: &'static str,
     referer: Option<Box<[u8]>>,
     user_agent: Option<Box<[u8]>>,
+    /// What is said of an upload.
+    upload: Option<Box<Upload>>,
+}
+
+/// What the log says of an upload.
+#[derive(Debug, Default)]
+pub(crate) struct Upload {
+    /// Whose token it was, if one was asked for.
+    pub(crate) user: Option<Arc<str>>,
+    /// What was received in this request. None if nothing was wanted.
+    pub(crate) received: Option<Received>,
 }
 
 impl Record {
+    /// Notes what is known of an upload.
+    pub(crate) fn set_upload(&mut self, upload: Upload) {
+        self.upload = Some(Box::new(upload));
+    }
+
     /// Of a request whose head could be read.
     pub(crate) fn of(head: &Head<'_>, peer: SocketAddr, clock: &Clock) -> Self {
         Self {
@@ -46,6 +63,7 @@ impl Record {
             version: head.version.as_str(),
             referer: head.fields.referer.map(Into::into),
             user_agent: head.fields.user_agent.map(Into::into),
+            upload: None,
         }
     }
 
@@ -60,6 +78,7 @@ impl Record {
             version: "",
             referer: None,
             user_agent: None,
+            upload: None,
         }
     }
 }

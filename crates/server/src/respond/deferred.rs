@@ -36,6 +36,8 @@ pub(crate) struct Waiting {
     pub(crate) persist: bool,
     /// All of the file is wanted, if there is one.
     wants_all: bool,
+    /// Uploads that had been heard of by then.
+    heard: u64,
     resumed: Resumed,
 }
 
@@ -75,6 +77,7 @@ impl Site {
         if let Some(known) = self.resumed.of(path) {
             return known.entry.clone().map_err(Miss::Refused);
         }
+        self.hear_of_uploads();
         let mut found = self.cache.lookup_at_once(path, self.clock.now());
         if siblings
             && self.config.files.precompressed
@@ -117,6 +120,7 @@ impl Site {
             head_only: head.method == Method::Head,
             persist,
             wants_all: head.method == Method::Get && !head.fields.conditional_or_range,
+            heard: self.heard,
             resumed,
         };
         Reply {
@@ -133,8 +137,11 @@ impl Site {
     /// Answers anew. The head of the reply is in memory of its own.
     pub(crate) fn resume(&mut self, waiting: Waiting, looked: Looked, draining: bool) -> Reply {
         self.clock.tick(); // the disk may have taken its time
-        let Waiting { entry, head: bytes, persist, mut resumed, .. } = waiting;
+        let Waiting { entry, head: bytes, persist, mut resumed, heard, .. } = waiting;
         let settled = self.cache.settle(looked, entry, self.clock.now());
+        if self.uploads_so_far() != heard {
+            self.cache.forget(&settled.path); // it may have been looked up before one of them
+        }
         resumed.take(settled);
         self.resumed = resumed;
         let Ok(Parsed::Complete { head, .. }) = parse(&bytes, &HeadLimits::default()) else {

@@ -7,6 +7,7 @@ pub(crate) mod listing;
 mod plain;
 pub(crate) mod reply;
 pub(crate) mod tier;
+mod upload;
 
 use crate::{clock::Clock, config::Config, connection::machine::Responder, log::Record};
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use reply::{Cost, Reply, Source};
 use sendrail_files::{CacheOptions, Entry, Found, Miss, OpenError, OpenFileCache, Order};
 use sendrail_http::{
     head::{Head, Method, Refusal, Version},
-    negotiate::prefers_json,
+    negotiate::{Coding, prefers_json},
     redirect::directory_redirect,
     status::Status,
     target::{PathTarget, Target, resolve},
@@ -35,6 +36,8 @@ pub(crate) struct Site {
     joined: Vec<u8>,
     boundary: u128,
     resumed: Resumed,
+    /// How many uploads this worker has heard of.
+    heard: u64,
     pub(crate) clock: Clock,
 }
 
@@ -50,6 +53,7 @@ impl Site {
             joined: Vec::new(),
             boundary: seed(),
             resumed: Resumed::default(),
+            heard: 0,
             clock: Clock::new(),
         }
     }
@@ -72,6 +76,36 @@ impl Site {
         self.cache.clear();
     }
 
+    /// Forgets what has been stored anew since it was opened, by whichever worker.
+    #[inline]
+    fn hear_of_uploads(&mut self) {
+        if self.uploads_so_far() != self.heard {
+            self.forget_uploaded();
+        }
+    }
+
+    #[inline]
+    fn uploads_so_far(&self) -> u64 {
+        self.config.uploads.as_ref().map_or(self.heard, |uploads| uploads.news.count())
+    }
+
+    #[cold]
+    fn forget_uploaded(&mut self) {
+        let Some(uploads) = &self.config.uploads else { return };
+        let Some(names) = uploads.news.since(&mut self.heard) else {
+            return self.cache.clear();
+        };
+        for name in names {
+            self.cache.forget(&name);
+            // What is known of a file includes what lies beside it.
+            for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
+                if let Some(original) = name.strip_suffix(coding.extension().as_bytes()) {
+                    self.cache.forget(original);
+                }
+            }
+        }
+    }
+
     /// The reply to a request, of whose head `bytes` are a copy.
     fn reply(&mut self, head: &Head<'_>, bytes: &[u8], persist: bool) -> Reply {
         let target = match head.method {
@@ -85,8 +119,7 @@ impl Site {
                 );
             }
             Method::Known(_) => {
-                let why = "files are only read here";
-                return self.error(Status::METHOD_NOT_ALLOWED, why, &[plain::ALLOW], head, persist);
+                return self.not_allowed(head, persist);
             }
             _ => match resolve(&head.method, head.target) {
                 Ok(target) => target,
@@ -94,7 +127,11 @@ impl Site {
             },
         };
         match (target, head.method) {
-            (_, Method::Options) | (Target::Server, _) => self.options(head, persist),
+            (target, Method::Options) => self.options(&target, head, persist),
+            (target @ Target::Server, _) => self.options(&target, head, persist),
+            (Target::Path(target), _) if self.is_unfinished(&target) => {
+                self.open_error(&OpenError::NotFound, head, persist)
+            }
             (Target::Path(target), _) => match self.find(&target, head, persist) {
                 Ok(reply) => reply,
                 Err(Miss::Refused(error)) => self.open_error(&error, head, persist),
@@ -203,6 +240,15 @@ impl Responder for ForPeer<'_> {
         if self.logged {
             reply.record = Some(Box::new(Record::of(head, self.peer, &self.site.clock)));
         }
+    }
+
+    fn receives(&mut self, head: &Head<'_>, bytes: &[u8], persist: bool) -> bool {
+        let Some(reply) = self.site.arriving(head, bytes, persist) else { return false };
+        let reply = self.reply.insert(reply);
+        if self.logged {
+            reply.record = Some(Box::new(Record::of(head, self.peer, &self.site.clock)));
+        }
+        true
     }
 
     fn refuse(&mut self, refusal: &Refusal, head: Option<&Head<'_>>) {

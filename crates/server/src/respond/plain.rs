@@ -11,11 +11,9 @@ use sendrail_http::{
     head::{Head, Method, Version},
     render::{Envelope, error_page, write_simple},
     status::Status,
+    target::{Target, resolve},
 };
 use sendrail_transfer::Chain;
-
-/// Methods that are answered on their merits.
-pub(super) const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, OPTIONS");
 
 /// Our own pages hold a style and nothing else; a name that found a way to be markup does nothing.
 const POLICY: (&str, &str) =
@@ -87,9 +85,22 @@ impl Site {
         self.error(status, why, &[("Location", location)], head, persist)
     }
 
-    pub(super) fn options(&mut self, head: &Head<'_>, persist: bool) -> Reply {
+    pub(super) fn options(&mut self, target: &Target<'_>, head: &Head<'_>, persist: bool) -> Reply {
+        let allowed = self.allowed(target);
+        let extra: Vec<_> = allowed.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let none = Bytes::new();
-        self.simple(Status::NO_CONTENT, None, none, &[ALLOW], head.version, true, persist)
+        self.simple(Status::NO_CONTENT, None, none, &extra, head.version, true, persist)
+    }
+
+    /// The method is known, and nothing is done by it here.
+    pub(super) fn not_allowed(&mut self, head: &Head<'_>, persist: bool) -> Reply {
+        let allowed = match resolve(&head.method, head.target) {
+            Ok(target) => self.allowed(&target),
+            Err(_) => self.allowed(&Target::Server),
+        };
+        let extra: Vec<_> = allowed.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let why = "files are only read here";
+        self.error(Status::METHOD_NOT_ALLOWED, why, &extra[..1], head, persist)
     }
 
     /// The reply that a finished listing makes. Its head is in memory of its own.

@@ -3,6 +3,7 @@
 use crate::{
     log::Record,
     respond::{deferred::Deferred, hot::Hot, hot::Part, listing::ListingJob},
+    uploads::work::Arriving,
 };
 use bytes::Bytes;
 use sendrail_files::{Entry, OpenFile};
@@ -38,6 +39,8 @@ pub(crate) enum Source {
     Listing(Box<ListingJob>),
     /// A name has to be looked up by a thread that may wait for the disk.
     Deferred(Box<Deferred>),
+    /// The body of the request has to be received first.
+    Upload(Box<Arriving>),
 }
 
 impl Source {
@@ -47,7 +50,7 @@ impl Source {
             Self::Scratch(chain) | Self::Hot(_, _, chain) | Self::Owned(_, chain) => {
                 chain.is_empty()
             }
-            Self::Listing(_) | Self::Deferred(_) => true,
+            Self::Listing(_) | Self::Deferred(_) | Self::Upload(_) => true,
         }
     }
 }

@@ -19,6 +19,10 @@ impl Responder for Echo {
         self.0 = format!("{} {target}{end}", head.method.as_str());
     }
 
+    fn receives(&mut self, _head: &Head<'_>, _bytes: &[u8], _persist: bool) -> bool {
+        false
+    }
+
     fn refuse(&mut self, refusal: &Refusal, _head: Option<&Head<'_>>) {
         self.0 = format!("refused {}", refusal.status.code());
     }
