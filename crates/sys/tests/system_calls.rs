@@ -57,6 +57,11 @@ fn call_everything() -> Vec<(&'static str, Vec<&'static str>)> {
     let _ = watch!("read", ["read"], sendrail_sys::read(scratch, &mut buf));
     let _ =
         watch!("copy_range", ["copy_file_range"], sendrail_sys::copy_range(file, 0, scratch, 0, 4));
+    let _ = watch!(
+        "is_open_for_writing",
+        ["fcntl", "fcntl", "fcntl"],
+        sendrail_sys::is_open_for_writing(file)
+    );
     let _ = watch!("clone_range", ["ioctl"], sendrail_sys::clone_range(scratch, 0, file, 0, 4096));
     let _ = watch!("next_data", ["lseek"], sendrail_sys::next_data(scratch, 0));
     let _ = watch!("next_hole", ["lseek"], sendrail_sys::next_hole(scratch, 0));
