@@ -12,6 +12,7 @@
 //! 6. [`render::write_head`] — the response head, byte for byte.
 //!
 //! Requests that bring a file go through [`upload`].
+//! [`live`] is the same for files that grow while they are read.
 //!
 //! ```
 //! use sendrail_http::answer::{Body, Representation, answer};
@@ -61,6 +62,7 @@ pub mod body;
 pub mod conditional;
 pub mod date;
 pub mod head;
+pub mod live;
 pub mod multipart;
 pub mod negotiate;
 pub mod range;
@@ -73,3 +75,4 @@ pub mod validator;
 
 mod authority;
 mod number;
+mod prefer;

@@ -100,8 +100,20 @@ pub fn parse(value: &[u8], len: u64, max_ranges: usize) -> Ranges {
     }
 }
 
+/// The one range that a `Range` field asks for, whatever the length of the file; `None` for several, and for what is none.
+pub(crate) fn only(value: &[u8]) -> Option<Spec> {
+    let (unit, set) = value.split_at_checked(6)?;
+    if !unit.eq_ignore_ascii_case(b"bytes=") {
+        return None;
+    }
+    let mut specs =
+        set.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|spec| !spec.is_empty());
+    let only = Spec::parse(specs.next()?)?;
+    specs.next().is_none().then_some(only)
+}
+
 /// One range as asked for, before the length of the file is known.
-enum Spec {
+pub(crate) enum Spec {
     Between(u64, u64),
     Suffix(u64),
 }
@@ -121,7 +133,7 @@ impl Spec {
         }
     }
 
-    fn within(&self, len: u64) -> Option<ByteRange> {
+    pub(crate) fn within(&self, len: u64) -> Option<ByteRange> {
         match *self {
             Self::Suffix(suffix) => {
                 let suffix = suffix.min(len);

@@ -226,7 +226,7 @@ pub fn date_position(head: &[u8]) -> Range<usize> {
 }
 
 #[inline]
-fn write_start(out: &mut Vec<u8>, status: Status, envelope: &Envelope<'_>) {
+pub(crate) fn write_start(out: &mut Vec<u8>, status: Status, envelope: &Envelope<'_>) {
     out.extend_from_slice(status.line());
     out.extend_from_slice(b"Date: ");
     out.extend_from_slice(envelope.date);
@@ -251,7 +251,7 @@ fn write_validators(out: &mut Vec<u8>, representation: &Representation<'_>) {
 }
 
 #[inline]
-fn write_end(out: &mut Vec<u8>, envelope: &Envelope<'_>) {
+pub(crate) fn write_end(out: &mut Vec<u8>, envelope: &Envelope<'_>) {
     out.extend_from_slice(match (envelope.keep_alive, envelope.version) {
         (false, _) => b"Connection: close\r\n\r\n",
         (true, Version::Http10) => b"Connection: keep-alive\r\n\r\n",
@@ -260,20 +260,20 @@ fn write_end(out: &mut Vec<u8>, envelope: &Envelope<'_>) {
 }
 
 #[inline]
-fn write_content_length(out: &mut Vec<u8>, len: u64) {
+pub(crate) fn write_content_length(out: &mut Vec<u8>, len: u64) {
     out.extend_from_slice(b"Content-Length: ");
     write_number(out, len);
     out.extend_from_slice(b"\r\n");
 }
 
 #[inline]
-fn write_number(out: &mut Vec<u8>, number: u64) {
+pub(crate) fn write_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// A field whose value may come from outside. RFC 9110 §5.5: controls have no place in a value.
 #[inline]
-fn field(out: &mut Vec<u8>, name: &[u8], value: &str) {
+pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &str) {
     out.extend_from_slice(name);
     let start = out.len();
     out.extend_from_slice(value.as_bytes());

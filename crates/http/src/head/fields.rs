@@ -32,6 +32,8 @@ pub struct Fields<'a> {
     pub accept: FieldLines<'a>,
     /// `Accept-Encoding`.
     pub accept_encoding: FieldLines<'a>,
+    /// Seconds of `Prefer: wait` (RFC 7240 §4.3), the first one, if it is a number.
+    pub wait: Option<u32>,
     /// Whether any of `Range` and the `If-*` fields was sent, valid or not. False means that the
     /// answer depends on nothing but the file: a prepared head can be sent.
     pub conditional_or_range: bool,

@@ -7,6 +7,7 @@ use httparse::{Header, Request, Status as Progress};
 use super::framing::FramingFields;
 use super::{FieldLines, Fields, Head, HeadLimits, Method, Parsed, Refusal, Version};
 use crate::authority::is_host_and_port;
+use crate::prefer::{Wait, wait};
 use crate::status::Status;
 
 /// The most fields a head may have, whatever [`HeadLimits::fields`] says: their slots are on the
@@ -152,6 +153,8 @@ const RANGE: u8 = 1;
 const IF_RANGE: u8 = 2;
 const IF_MODIFIED_SINCE: u8 = 4;
 const IF_UNMODIFIED_SINCE: u8 = 8;
+/// `Prefer: wait` has stood once, and of several the first counts.
+const WAIT: u8 = 16;
 
 /// The fields while they come in.
 #[derive(Default)]
@@ -186,6 +189,7 @@ impl<'a> Gathered<'a> {
                 }
                 self.expect_continue = true;
             }
+            6 if is(name, b"prefer") => self.prefer(value),
             7 if is(name, b"referer") => first(&mut fields.referer, value),
             8 if is(name, b"if-match") => return list(&mut fields.if_match, value),
             8 if is(name, b"if-range") => {
@@ -207,6 +211,18 @@ impl<'a> Gathered<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    #[cold]
+    fn prefer(&mut self, value: &[u8]) {
+        if self.repeated & WAIT != 0 {
+            return;
+        }
+        let said = wait(value);
+        self.repeated |= if said == Wait::Unsaid { 0 } else { WAIT };
+        if let Wait::Seconds(seconds) = said {
+            self.fields.wait = Some(seconds);
+        }
     }
 
     fn connection(&mut self, value: &[u8]) {

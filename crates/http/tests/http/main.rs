@@ -8,6 +8,7 @@ mod conditional;
 mod date;
 mod head;
 mod head_properties;
+mod live;
 mod multipart;
 mod negotiate;
 mod range;
