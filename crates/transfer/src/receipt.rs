@@ -61,6 +61,32 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Adds what another transfer has cost: for a message that is sent in parts, each by a transfer of its own.
+    ///
+    /// ```
+    /// use sendrail_transfer::{Options, Receipt, Transfer};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (socket, _peer) = UnixStream::pair()?;
+    /// socket.set_nonblocking(true)?;
+    /// let mut all = Receipt::default();
+    /// for part in [&b"what was there"[..], b"what came later"] {
+    ///     all.add(&Transfer::send_whole(&socket, part, &Options::default()).expect("there is room"));
+    /// }
+    /// assert_eq!((all.bytes, all.system_calls), (29, 2));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn add(&mut self, part: &Self) {
+        self.absorb(part);
+        self.bytes += part.bytes;
+        self.file_bytes += part.file_bytes;
+        self.methods.0 |= part.methods.0;
+        self.socket_waits += part.socket_waits;
+        for refusal in part.refusals.iter() {
+            self.refusals.push(refusal);
+        }
+    }
+
     /// Counts bytes that the socket took from user memory.
     pub(crate) fn count_from_memory(&mut self, sent: usize) {
         self.bytes += sent as u64;
@@ -321,6 +347,23 @@ mod tests {
             receipt.to_string(),
             "copy calls=5 copied=20 cold=0 waits=0/0 refused=sendfile:EINVAL refused=io_uring:EPERM"
         );
+    }
+
+    #[test]
+    fn parts_add_up() {
+        let part = |method, errno| {
+            let mut part = Receipt { bytes: 3, file_bytes: 2, copied: 1, ..Receipt::default() };
+            (part.system_calls, part.socket_waits, part.disk_waits, part.cold) = (4, 5, 6, 7);
+            part.methods.insert(method);
+            part.refusals.push(Refusal::of(Method::Splice, errno));
+            part
+        };
+        let mut all = part(Method::Copy, 22);
+        all.add(&part(Method::Sendfile, 1));
+        assert_eq!((all.bytes, all.file_bytes, all.copied, all.cold), (6, 4, 2, 14));
+        assert_eq!((all.system_calls, all.socket_waits, all.disk_waits), (8, 10, 12));
+        assert!(all.methods.contains(Method::Copy) && all.methods.contains(Method::Sendfile));
+        assert_eq!(all.refusals.iter().collect::<Vec<_>>(), [Refusal::of(Method::Splice, 22)]);
     }
 
     #[test]
