@@ -50,6 +50,7 @@ pub(crate) fn announce(config: &Config, bound: &[SocketAddr], small_files: &str)
     if let Some(limit) = config.transfer.direct_above {
         say!("direct       files of {limit} bytes or more go past the page cache (--direct-above)");
     }
+    say!("{}", of_live_files(config));
     if let Some(said) = of_mutable_files(root) {
         say!("mutable      {said} (--mutable)");
     }
@@ -107,6 +108,27 @@ pub(crate) fn announce(config: &Config, bound: &[SocketAddr], small_files: &str)
             say!("access log   {}", path.display());
         }
     }
+}
+
+/// What is done about files that grow.
+fn of_live_files(config: &Config) -> String {
+    let rules = config.live;
+    if !rules.on {
+        let why = match config.ground.root().options().mutable {
+            Mutable::Snapshot => "a snapshot does not grow (--mutable)",
+            Mutable::Share | Mutable::Copy => "as --live says",
+        };
+        return format!("live         files are not followed: {why}");
+    }
+    let waits = if rules.max_wait.is_zero() {
+        "clients cannot wait".to_owned()
+    } else {
+        format!("clients may wait for {:?}", rules.max_wait)
+    };
+    format!(
+        "live         files are followed until {:?} after the last change (--finished-after), {waits} (--max-wait)",
+        rules.finished_after
+    )
 }
 
 /// What is done about files that change, unless it is what is usual.

@@ -9,10 +9,12 @@ use sendrail_lab::cli::LabArguments;
 use sendrail_transfer::DropBehind;
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
+mod live;
 mod mutable;
 mod sending;
 mod uploads;
 
+pub use live::LiveArguments;
 pub use mutable::{MutableArguments, MutableChoice};
 pub use sending::{MethodChoice, SendingArguments};
 pub use uploads::{TokenArguments, UploadArguments};
@@ -114,6 +116,10 @@ pub struct ServeArguments {
     /// What is done about files that change.
     #[command(flatten)]
     pub mutable: MutableArguments,
+
+    /// What is done about files that grow.
+    #[command(flatten)]
+    pub growing: LiveArguments,
 
     /// Show a listing for a directory without an index file
     #[arg(long, value_enum, default_value_t = Switch::On, help_heading = "Files")]

@@ -58,6 +58,8 @@ pub struct Config {
     pub files: FileRules,
     /// Where files may arrive, if they may.
     pub uploads: Option<Arc<Uploads>>,
+    /// Files that grow, and clients that wait for them.
+    pub live: LiveRules,
     /// Where the access log goes.
     pub access_log: LogTarget,
     /// The form of its lines.
@@ -98,6 +100,17 @@ impl FileRules {
     pub(crate) fn small_limit(&self) -> u64 {
         self.small.unwrap_or(sendrail_lab::calibrate::FALLBACK)
     }
+}
+
+/// What is done about files that grow.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveRules {
+    /// They are followed, and waited for.
+    pub on: bool,
+    /// A file that nobody has open for writing is finished when it has not changed for so long.
+    pub finished_after: Duration,
+    /// The longest that a client may wait.
+    pub max_wait: Duration,
 }
 
 /// What clients may take of our time and memory.
@@ -175,6 +188,7 @@ impl Config {
             }
         };
         check_limits(&typed)?;
+        let live = typed.growing.rules(root.options().mutable);
         let ours = workers.saturating_mul(typed.listen.len() + PER_WORKER);
         let open_files = typed.open_files.unwrap_or_else(|| {
             let asked = typed.max_connections.unwrap_or(0).saturating_add(ours);
@@ -203,6 +217,7 @@ impl Config {
                 open_files_valid: typed.open_files_valid.0,
             },
             uploads,
+            live,
             access_log: match typed.access_log.as_str() {
                 "off" => LogTarget::Off,
                 "-" => LogTarget::Stdout,
@@ -241,9 +256,9 @@ fn check_limits(typed: &ServeArguments) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Descriptors of a worker beside its listeners: its event loop's, its parking place's, and room for
-/// the pipes of a forced `splice`.
-const PER_WORKER: usize = 9;
+/// Descriptors of a worker beside its listeners: its event loop's, its parking place's, that by which it hears of files that
+/// grow, and room for the pipes of a forced `splice`.
+const PER_WORKER: usize = 10;
 
 /// Descriptors that belong to neither a worker nor a connection: standard streams, the log, the pipes
 /// that large transfers share, and the rings.

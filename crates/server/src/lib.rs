@@ -22,6 +22,7 @@ mod announce;
 mod clock;
 mod connection;
 mod listen;
+mod live;
 mod log;
 mod respond;
 mod shutdown;

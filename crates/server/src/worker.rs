@@ -4,6 +4,7 @@ use crate::{
     config::Config,
     connection::{Connection, drive, machine::Machine, slot::Slot},
     listen::Listeners,
+    live::Live,
     log::{End, LogBuffer, LogHandle, Record},
     respond::{
         Site,
@@ -89,6 +90,7 @@ pub(crate) struct Worker {
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     /// Who may make a listing.
     pub(crate) listing_turns: Semaphore,
+    live: Rc<Live>,
     shared: Arc<Shared>,
     log: Option<RefCell<LogBuffer>>,
     slots: RefCell<Slab<Rc<Slot>>>,
@@ -134,6 +136,7 @@ impl Worker {
         let format = config.log_format;
         Ok(Self {
             site: RefCell::new(Site::new(Arc::clone(&config))),
+            live: Live::new(&config, shared.disks.clone()),
             config,
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into()),
             listing_turns: Semaphore::new(listing::AT_ONCE),
@@ -360,6 +363,11 @@ impl Worker {
     /// What the listings on their way take of the memory.
     pub(crate) fn page_budget(&self) -> PageBudget {
         self.shared.pages.clone()
+    }
+
+    /// What it knows of files that grow.
+    pub(crate) fn live(&self) -> &Rc<Live> {
+        &self.live
     }
 
     /// The threads that may sleep on a disk.

@@ -126,6 +126,7 @@ impl Connection {
                             machine.on_sent(now, limits, responder)
                         })
                     }
+                    Sent::Last => Event::Close(Closing::AfterReply),
                     Sent::CutShort => return Leaving::Ended,
                 },
                 Event::Close(closing) => {

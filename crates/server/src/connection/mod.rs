@@ -3,8 +3,10 @@
 mod disk;
 mod driver;
 mod far_end;
+mod follow;
 pub(crate) mod machine;
 mod pace;
+mod patience;
 mod prepare;
 mod send;
 pub(crate) mod slot;

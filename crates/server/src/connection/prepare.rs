@@ -1,6 +1,6 @@
 //! Preparing a reply that cannot be sent yet: what it needs of the disk is done in the disk pool.
 
-use super::{disk::NoAnswer, driver::Connection};
+use super::{disk::NoAnswer, driver::Connection, patience::Patience};
 use crate::{
     log::End,
     respond::{
@@ -13,13 +13,14 @@ use sendrail_http::status::Status;
 use sendrail_transfer::{Prefetched, Receipt, disk_pool::Turn};
 use std::{ops::ControlFlow, sync::Arc};
 
+/// A reply, perhaps one that needs something else, and what was read along with it.
+pub(super) type Prepared = (Reply, Option<Box<Prefetched>>);
+
 impl Connection {
     /// Makes of a reply one that can be sent, with what was read along with it; nothing if the
     /// connection is at its end.
-    pub(super) async fn prepare(
-        &mut self,
-        mut reply: Reply,
-    ) -> Option<(Reply, Option<Box<Prefetched>>)> {
+    pub(super) async fn prepare(&mut self, mut reply: Reply) -> Option<Prepared> {
+        let mut patience: Option<Patience> = None;
         let mut prefetched: Option<Box<Prefetched>> = None;
         loop {
             let Reply { status, mut record, .. } = reply;
@@ -30,7 +31,14 @@ impl Connection {
                     let received = Box::pin(self.receive_upload(arriving, &mut record)).await;
                     received.map(|reply| (reply, None))
                 }
-                source => return Some((Reply { source, record, ..reply }, prefetched)),
+                Source::Waiting(waiting) => self.have_patience(*waiting, &mut patience).await,
+                source => {
+                    let mut reply = Reply { source, record, ..reply };
+                    if patience.is_some() {
+                        reply.say_waited();
+                    }
+                    return Some((reply, prefetched));
+                }
             };
             match prepared {
                 Ok((prepared, with_it)) => {
@@ -52,10 +60,7 @@ impl Connection {
 
     /// Has a name looked up, and answers anew. The thread that finds a small file reads it as well, if
     /// it is not in the page cache: the answer nearly always needs that.
-    async fn look_up(
-        &mut self,
-        deferred: Deferred,
-    ) -> Result<(Reply, Option<Box<Prefetched>>), End> {
+    async fn look_up(&mut self, deferred: Deferred) -> Result<Prepared, End> {
         let Deferred { lookup, waiting } = deferred;
         let device = lookup.device();
         let path = String::from_utf8_lossy(lookup.path()).into_owned();

@@ -24,6 +24,8 @@ use tokio::io::Interest;
 pub(super) enum Sent {
     /// All of the reply has been handed to the socket, `at_once` if nothing had to be waited for.
     Whole { at_once: bool },
+    /// All of it, and its end is that of the connection.
+    Last,
     /// Not all of it, and nothing may follow.
     CutShort,
 }
@@ -49,6 +51,8 @@ struct Sending {
     pace: Option<Pace>,
     /// The last step was taken by a thread of the disk pool.
     from_pool: bool,
+    /// It has no end: a server that drains does not wait for it.
+    endless: bool,
 }
 
 impl Connection {
@@ -56,11 +60,15 @@ impl Connection {
     pub(super) async fn send(&mut self) -> Sent {
         let Some(mut reply) = self.reply.take() else { unreachable!("the machine says so") };
         let mut prefetched = None;
-        if let Source::Listing(_) | Source::Deferred(_) | Source::Upload(_) = reply.source {
+        if !reply.source.is_ready() {
             // In memory of its own: it is rare, and would make every other connection larger.
             match Box::pin(self.prepare(reply)).await {
                 Some(prepared) => (reply, prefetched) = prepared,
                 None => return Sent::CutShort,
+            }
+            if let Source::Follow(follow) = reply.source {
+                let none = Source::Scratch(Chain::new());
+                return Box::pin(self.follow(*follow, Reply { source: none, ..reply })).await;
             }
         }
         let Some((mut sending, step)) = self.begin(reply, prefetched) else {
@@ -145,7 +153,11 @@ impl Connection {
                 let step = transfer.begin(socket, &head, Disk::MustNotWait);
                 (transfer, step)
             }
-            Source::Listing(_) | Source::Deferred(_) | Source::Upload(_) => {
+            Source::Listing(_)
+            | Source::Deferred(_)
+            | Source::Upload(_)
+            | Source::Waiting(_)
+            | Source::Follow(_) => {
                 unreachable!("it is prepared before it is sent")
             }
         };
@@ -164,8 +176,36 @@ impl Connection {
             answered,
             pace: None,
             from_pool: false,
+            endless: false,
         };
         Some((sending, step))
+    }
+
+    /// Sends what has come of an answer that has no end yet: what that cost, and how it ended.
+    pub(super) async fn send_part(
+        &mut self,
+        transfer: Transfer,
+        step: Step,
+        device: u64,
+    ) -> (Receipt, End) {
+        let cost = Cost::default();
+        let answered = Answered { status: Status::OK, head_len: 0, record: None, cost };
+        let mut sending = Sending {
+            transfer,
+            left_with_disk: None,
+            device,
+            answered,
+            pace: None,
+            from_pool: false,
+            endless: true,
+        };
+        let end = self.go_on(&mut sending, step).await;
+        let mut receipt = match sending.left_with_disk {
+            Some(receipt) => *receipt,
+            None => sending.transfer.into_receipt(),
+        };
+        receipt.system_calls += sending.answered.cost.calls;
+        (receipt, end)
     }
 
     /// Takes steps until the end.
@@ -175,7 +215,8 @@ impl Connection {
                 Step::Done => return End::Complete,
                 Step::Yield => {
                     tokio::task::yield_now().await;
-                    if self.worker.is_stopping() {
+                    let drains = sending.endless && self.worker.is_draining();
+                    if drains || self.worker.is_stopping() {
                         return End::Shutdown;
                     }
                     sending.transfer.step(&*self.stream, Disk::MustNotWait)
@@ -269,7 +310,7 @@ impl Connection {
             }
             let pace = sending.pace.expect("it has just been made if it was not there");
             self.place.slot().set_deadline(pace.deadline(limits));
-            match self.wait(Interest::WRITABLE, false).await {
+            match self.wait(Interest::WRITABLE, sending.endless).await {
                 Wait::Ready => return Ok(()),
                 Wait::Over | Wait::Quiet => {}
                 Wait::Stopping => return Err(End::Shutdown),
@@ -285,7 +326,7 @@ impl Connection {
 
     /// The path of an open file as the kernel knows it, or of what it is a snapshot of, for the log:
     /// nothing on the way of a byte has to carry a name for the sake of the day it goes wrong.
-    fn path_of(&self, file: &Arc<File>) -> String {
+    pub(super) fn path_of(&self, file: &Arc<File>) -> String {
         if let Some(path) = self.worker.config.ground.root().path_of_original(file) {
             return path.display().to_string();
         }

@@ -64,6 +64,8 @@ pub(super) struct Resumed {
     times: usize,
     /// The lack of descriptors has been met once: the cache has given up its own since.
     was_out_of_descriptors: bool,
+    /// Whatever the answer is, nobody waits for another.
+    pub(super) impatient: bool,
 }
 
 impl Site {
@@ -147,7 +149,7 @@ impl Site {
         let Ok(Parsed::Complete { head, .. }) = parse(&bytes, &HeadLimits::default()) else {
             unreachable!("it has been parsed before");
         };
-        let mut reply = self.reply(&head, &bytes, persist && !draining);
+        let mut reply = self.reply_or_wait(&head, &bytes, persist && !draining);
         self.resumed = Resumed::default();
         self.keep(&mut reply);
         reply
@@ -161,6 +163,11 @@ impl Site {
 }
 
 impl Resumed {
+    /// Nothing is known, but whether the client has waited long enough.
+    pub(super) fn of_who_waits(impatient: bool) -> Self {
+        Self { impatient, ..Self::default() }
+    }
+
     /// What is known of a path.
     #[inline]
     pub(super) fn of(&self, path: &[u8]) -> Option<&Settled<Hot>> {

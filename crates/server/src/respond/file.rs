@@ -59,6 +59,8 @@ impl Site {
             // While a body is awaited, what is kept with the file may be given up or made anew.
             && head.framing == Framing::None
             && !head.fields.conditional_or_range
+            // Who has waited is told so.
+            && head.fields.wait.is_none()
             && matches!(head.method, Method::Get | Method::Head);
         let wants_body = head.method != Method::Head;
         if usual {

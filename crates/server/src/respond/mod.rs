@@ -4,6 +4,7 @@ pub(crate) mod deferred;
 mod file;
 pub(crate) mod hot;
 pub(crate) mod listing;
+pub(crate) mod live;
 mod plain;
 pub(crate) mod reply;
 pub(crate) mod tier;
@@ -151,7 +152,10 @@ impl Site {
         let entry = self.look_up(&target.path, !target.directory)?;
         match entry.found() {
             Found::File(_) if target.directory => Err(OpenError::NotFound.into()),
-            Found::File(_) => self.file(&target.path, entry, head, persist),
+            Found::File(_) => match self.followed(target, head, persist)? {
+                Some(reply) => Ok(reply),
+                None => self.file(&target.path, entry, head, persist),
+            },
             Found::Directory(_) if !target.directory => {
                 let location = directory_redirect(target.raw_path, target.query);
                 Ok(self.redirect(&location, head, persist))
@@ -236,7 +240,7 @@ pub(crate) struct ForPeer<'a> {
 
 impl Responder for ForPeer<'_> {
     fn answer(&mut self, head: &Head<'_>, bytes: &[u8], persist: bool) {
-        let reply = self.reply.insert(self.site.reply(head, bytes, persist));
+        let reply = self.reply.insert(self.site.reply_or_wait(head, bytes, persist));
         if self.logged {
             reply.record = Some(Box::new(Record::of(head, self.peer, &self.site.clock)));
         }

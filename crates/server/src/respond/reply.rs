@@ -2,7 +2,12 @@
 
 use crate::{
     log::Record,
-    respond::{deferred::Deferred, hot::Hot, hot::Part, listing::ListingJob},
+    respond::{
+        deferred::Deferred,
+        hot::{Hot, Part},
+        listing::ListingJob,
+        live::{Follow, Waiting},
+    },
     uploads::work::Arriving,
 };
 use bytes::Bytes;
@@ -41,16 +46,37 @@ pub(crate) enum Source {
     Deferred(Box<Deferred>),
     /// The body of the request has to be received first.
     Upload(Box<Arriving>),
+    /// The answer may be another one soon, and the client would rather have that.
+    Waiting(Box<Waiting>),
+    /// A file that is sent while it grows.
+    Follow(Box<Follow>),
 }
 
 impl Source {
+    /// Whether it can be sent as it is: nearly all can.
+    pub(crate) fn is_ready(&self) -> bool {
+        !matches!(
+            self,
+            Self::Listing(_)
+                | Self::Deferred(_)
+                | Self::Upload(_)
+                | Self::Waiting(_)
+                | Self::Follow(_)
+        )
+    }
+
     /// Whether all of it is in memory.
     pub(crate) fn has_no_file(&self) -> bool {
         match self {
             Self::Scratch(chain) | Self::Hot(_, _, chain) | Self::Owned(_, chain) => {
                 chain.is_empty()
             }
-            Self::Listing(_) | Self::Deferred(_) | Self::Upload(_) => true,
+
+            Self::Listing(_)
+            | Self::Deferred(_)
+            | Self::Upload(_)
+            | Self::Waiting(_)
+            | Self::Follow(_) => true,
         }
     }
 }

@@ -47,7 +47,7 @@ fn refusal(text: impl AsRef<[u8]>) -> String {
 }
 
 /// Each option, in a file and typed, with a value that it does not have by default.
-const SAME: [(&str, &[&str]); 35] = [
+const SAME: [(&str, &[&str]); 36] = [
     ("dir = '/srv/www'", &["/srv/www"]),
     ("dir = '-a folder'", &["./-a folder"]),
     ("listen = ['127.0.0.1:1', '[::1]:2']", &["--listen", "127.0.0.1:1", "--listen", "[::1]:2"]),
@@ -66,6 +66,10 @@ const SAME: [(&str, &[&str]); 35] = [
     ("dotfiles = 'serve'", &["--dotfiles", "serve"]),
     ("mutable = 'snapshot'", &["--mutable", "snapshot"]),
     ("snapshot-dir = '/srv'", &["--snapshot-dir", "/srv"]),
+    (
+        "live = false\nfinished-after = '1m'\nmax-wait = '0s'",
+        &["--live", "off", "--finished-after", "1m", "--max-wait", "0s"],
+    ),
     ("listing = false", &["--listing", "off"]),
     ("listing = 'off'", &["--listing", "off"]),
     ("index = ['a', '-b', '']", &["--index", "a", "--index=-b", "--index="]),
