@@ -1,18 +1,19 @@
 //! What was typed (`Arguments`), and what will be done (`Plan`): checked, complete, ready.
 
+mod entrants;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Parser;
 
 use crate::arena::Entrant;
-use crate::case::{self, Case};
+use crate::case::{Case, Discipline};
 use crate::exchange;
 use crate::namespace::{self, Network};
-use crate::peer::{self, Peer};
-use crate::report::{Role, Run};
+use crate::report::Run;
 
 /// A published figure is a median of at least this many interleaved rounds.
 const PUBLISHABLE_ROUNDS: u32 = 5;
@@ -50,6 +51,15 @@ pub(crate) struct Arguments {
     /// With --cases, only those of send-nothing, send-1g, send-4g and send-cold-4g
     #[arg(long, conflicts_with_all = ["quick", "peers", "variant", "self_check", "floor"])]
     pub(crate) exchange: bool,
+
+    /// Measure the broker of `sendrail-segment-log` instead: fetches beside a server in Java, and what consumers at the tail
+    /// notice of one that lags behind
+    #[arg(long, group = "discipline", conflicts_with_all = ["exchange", "variant", "self_check", "floor"])]
+    pub(crate) segments: bool,
+
+    /// The broker to measure (cargo build --release -p sendrail-segment-log --examples)
+    #[arg(long, value_name = "FILE", default_value = "target/release/examples/broker")]
+    pub(crate) broker_binary: PathBuf,
 
     /// Print the names of the cases
     #[arg(long)]
@@ -112,6 +122,12 @@ pub(crate) struct Arguments {
     pub(crate) left_namespace: Option<OsString>,
 }
 
+impl Arguments {
+    fn discipline(&self) -> Discipline {
+        if self.segments { Discipline::Segments } else { Discipline::Files }
+    }
+}
+
 /// A run, decided: every value checked, every default filled in.
 #[allow(clippy::struct_excessive_bools)] // each was a flag on the command line
 pub(crate) struct Plan {
@@ -142,18 +158,19 @@ impl TryFrom<Arguments> for Plan {
             bail!("--seconds {seconds} is not between 0.05 and 3600");
         }
         let rounds = if arguments.exchange { PUBLISHABLE_EXCHANGE_ROUNDS } else { rounds };
-        let cases = match (arguments.cases.as_slice(), arguments.quick) {
-            _ if arguments.exchange => Vec::new(),
-            ([], false) => case::standard(),
-            ([], true) => case::quick(),
-            (names, _) => case::by_names(names)?,
+        let discipline = arguments.discipline();
+        let cases = if arguments.exchange {
+            Vec::new()
+        } else {
+            discipline.cases(&arguments.cases, arguments.quick)?
         };
         let exchange = if arguments.exchange {
-            Some((subject(&arguments)?, exchange::works(&arguments.cases)?))
+            Some((entrants::sendrail(&arguments)?, exchange::works(&arguments.cases)?))
         } else {
             None
         };
-        let entrants = entrants(&arguments, cases.iter().any(|case| case.is_cold()))?;
+        let cold = cases.iter().any(|case| case.is_cold());
+        let entrants = entrants::of(&arguments, discipline, cold)?;
         let network = if arguments.here {
             Network::here()
         } else {
@@ -174,52 +191,6 @@ impl TryFrom<Arguments> for Plan {
             out: arguments.out,
         })
     }
-}
-
-fn subject(arguments: &Arguments) -> Result<PathBuf> {
-    arguments.server_binary.canonicalize().with_context(|| {
-        let shown = arguments.server_binary.display();
-        format!("no Sendrail at {shown} (cargo build --release, or say where with --server-binary)")
-    })
-}
-
-fn entrants(arguments: &Arguments, cold: bool) -> Result<Vec<Entrant>> {
-    let entrant = |role, peer| Entrant { role, peer };
-    if arguments.self_check {
-        return Ok(vec![
-            entrant(Role::Subject, Box::new(peer::Nginx::named("nginx-a"))),
-            entrant(Role::Peer, Box::new(peer::Nginx::named("nginx-b"))),
-        ]);
-    }
-    let binary = subject(arguments)?;
-    let mut entrants = vec![entrant(Role::Subject, Box::new(peer::Sendrail::at(binary.clone())))];
-    for typed in &arguments.variant {
-        let variant = peer::Sendrail::variant(binary.clone(), typed)?;
-        entrants.push(entrant(Role::Peer, Box::new(variant)));
-    }
-    let others = peer::others(&arguments.built_peers);
-    let known: Vec<String> = others.iter().map(|peer| peer.name().to_owned()).collect();
-    if let Some(unknown) = arguments.peers.iter().find(|name| !known.contains(name)) {
-        bail!("no peer {unknown:?}; there are {}", known.join(", "));
-    }
-    let named = |peer: &dyn Peer| arguments.peers.iter().any(|name| name == peer.name());
-    if let Some(peer) = others.iter().find(|peer| peer.for_cold_files() && named(peer.as_ref()))
-        && !cold
-    {
-        bail!("{} takes part in the cold cases alone", peer.name());
-    }
-    let wanted = |peer: &dyn Peer| {
-        let unnamed = arguments.peers.is_empty() && !peer.is_floor();
-        (cold || !peer.for_cold_files()) && (unnamed || named(peer))
-    };
-    for peer in others.into_iter().filter(|peer| wanted(peer.as_ref())) {
-        let role = if peer.is_floor() { Role::Floor } else { Role::Peer };
-        entrants.push(entrant(role, peer));
-    }
-    if arguments.floor {
-        entrants.push(entrant(Role::Floor, Box::new(peer::Floor)));
-    }
-    Ok(entrants)
 }
 
 impl Plan {

@@ -12,6 +12,7 @@ mod environment;
 mod exchange;
 mod floor;
 mod interrupt;
+mod java;
 mod limits;
 mod load;
 mod memory;

@@ -46,9 +46,24 @@ pub(crate) fn threads(pid: u32) -> io::Result<Vec<u32>> {
 /// Bytes that a process has had read from disks, by all its threads (`read_bytes` of proc_pid_io(5)): what came from the
 /// page cache is not in it.
 pub(crate) fn read_from_disk(pid: u32) -> io::Result<u64> {
+    io_field(pid, "read_bytes: ")
+}
+
+/// Bytes that it has had written to disks, counted when they became dirty pages or were written past the page cache
+/// (`write_bytes` of proc_pid_io(5)).
+pub(crate) fn written_to_disk(pid: u32) -> io::Result<u64> {
+    io_field(pid, "write_bytes: ")
+}
+
+fn io_field(pid: u32, name: &str) -> io::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/io"))?;
-    let value = text.lines().find_map(|line| line.strip_prefix("read_bytes: ")?.parse().ok());
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.parse().ok());
     value.ok_or_else(|| io::Error::other(format!("/proc/{pid}/io is not understood: {text}")))
+}
+
+/// The sum over `root` and its descendants.
+pub(crate) fn sum_of_tree(root: u32, of: fn(u32) -> io::Result<u64>) -> io::Result<u64> {
+    Ok(tree(root)?.into_iter().filter_map(|pid| of(pid).ok()).sum()) // one may have ended since it was listed
 }
 
 /// `root` and all its descendants.

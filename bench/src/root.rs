@@ -29,6 +29,13 @@ pub(crate) struct Document {
     pub(crate) len: u64,
 }
 
+impl Document {
+    /// Reads it into the page cache.
+    pub(crate) fn heat(&self) -> std::io::Result<()> {
+        heat(&self.path)
+    }
+}
+
 /// A temporary directory with the documents in `root/` and the servers' files in `state/`; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Ground {

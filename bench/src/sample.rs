@@ -38,6 +38,11 @@ impl Reading {
         reading().context("reading a server's CPU time")
     }
 
+    /// CPU time between an earlier reading and this one.
+    pub(crate) fn cpu_since(&self, earlier: Reading) -> Duration {
+        self.cpu.saturating_sub(earlier.cpu)
+    }
+
     /// Wake-ups between an earlier reading and this one.
     pub(crate) fn wakeups_since(&self, earlier: Reading) -> u64 {
         self.wakeups.saturating_sub(earlier.wakeups)

@@ -1,8 +1,6 @@
 //! The servers of one case, running and tried out: whoever does other work, or fails, is left out by name. Only the
 //! subject may not fail, but for want of memory, which is a result.
 
-use std::rc::Rc;
-
 use anyhow::{Context, Error, Result};
 
 use super::Work;
@@ -12,21 +10,21 @@ use crate::load::trial::{OtherWork, Trial};
 use crate::load::workload::Workload;
 use crate::peer::Running;
 use crate::report::{LeftOut, Role};
-use crate::root::Document;
 
 /// A server that takes part.
-pub(super) struct Contender<'a> {
+pub(super) struct Contender<'a, W = Workload> {
     pub(super) name: String,
     role: Role,
     entrant: &'a Entrant,
     pub(super) server: Running,
-    pub(super) workload: Workload,
+    /// What it is asked for.
+    pub(super) workload: W,
     /// Per request, where it was counted.
     pub(super) system_calls: Option<f64>,
 }
 
-pub(super) struct Contest<'a> {
-    contenders: Vec<Contender<'a>>,
+pub(super) struct Contest<'a, W = Workload> {
+    contenders: Vec<Contender<'a, W>>,
     left_out: Vec<LeftOut>,
 }
 
@@ -34,12 +32,31 @@ impl<'a> Contest<'a> {
     /// Lays out the documents, starts the servers, and asks each of them for everything once.
     pub(super) fn prepare(arena: &'a Arena<'_>, work: &dyn Work) -> Result<Contest<'a>> {
         let documents = work.lay_out(&arena.ground)?;
+        Contest::of(arena, |_, server| {
+            let workload = work.workload(&documents, server.address)?;
+            Trial::of(server.address, &workload, arena.interrupt)?;
+            Ok(workload)
+        })
+    }
+}
+
+impl<'a, W> Contest<'a, W> {
+    /// Starts the servers, and has each of them tried out.
+    pub(super) fn of(
+        arena: &'a Arena<'_>,
+        mut enter: impl FnMut(&Entrant, &Running) -> Result<W>,
+    ) -> Result<Contest<'a, W>> {
         let mut contest = Contest { contenders: Vec::new(), left_out: Vec::new() };
-        for entrant in arena.entrants() {
+        for &entrant in arena.entrants() {
             if entrant.peer.for_cold_files() {
                 continue; // a setting that touches nothing else
             }
-            match enter(arena, work, entrant, &documents) {
+            let entered = arena.start(entrant).and_then(|server| {
+                let workload = enter(entrant, &server)?;
+                let (name, role) = (entrant.name().to_owned(), entrant.role);
+                Ok(Contender { name, role, entrant, server, workload, system_calls: None })
+            });
+            match entered {
                 Ok(contender) => contest.contenders.push(contender),
                 Err(error) => contest.leave_out(entrant.name(), entrant.role, error)?,
             }
@@ -52,7 +69,7 @@ impl<'a> Contest<'a> {
     pub(super) fn each(
         &mut self,
         arena: &Arena<'_>,
-        mut turn: impl FnMut(&mut Contender<'a>) -> Result<()>,
+        mut turn: impl FnMut(&mut Contender<'a, W>) -> Result<()>,
     ) -> Result<()> {
         let mut at = 0;
         while at < self.contenders.len() {
@@ -86,12 +103,12 @@ impl<'a> Contest<'a> {
     /// By server, per request.
     pub(super) fn system_calls(&self) -> Vec<(String, f64)> {
         let counted =
-            |contender: &Contender<'_>| Some((contender.name.clone(), contender.system_calls?));
+            |contender: &Contender<'_, W>| Some((contender.name.clone(), contender.system_calls?));
         self.contenders.iter().filter_map(counted).collect()
     }
 
     /// The one of this name, or else the last.
-    pub(super) fn find(&self, name: &str) -> Option<&Contender<'a>> {
+    pub(super) fn find(&self, name: &str) -> Option<&Contender<'a, W>> {
         self.contenders.iter().find(|contender| contender.name == name).or(self.contenders.last())
     }
 }
@@ -111,25 +128,12 @@ pub(super) fn leave_out(server: &str, role: Role, error: Error) -> Result<LeftOu
     Ok(LeftOut { server: server.to_owned(), why })
 }
 
-impl Contender<'_> {
+impl<W> Contender<'_, W> {
     /// Stops the server and starts it again: the same workload, fresh memory.
     pub(super) fn restart(&mut self, arena: &Arena<'_>) -> Result<()> {
         self.server = arena.start(self.entrant)?;
         Ok(())
     }
-}
-
-fn enter<'a>(
-    arena: &Arena<'_>,
-    work: &dyn Work,
-    entrant: &'a Entrant,
-    documents: &[Rc<Document>],
-) -> Result<Contender<'a>> {
-    let server = arena.start(entrant)?;
-    let workload = work.workload(documents, server.address)?;
-    Trial::of(server.address, &workload, arena.interrupt)?;
-    let (name, role) = (entrant.name().to_owned(), entrant.role);
-    Ok(Contender { name, role, entrant, server, workload, system_calls: None })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::Work;
 use super::saturation::Round;
 use crate::arena::Arena;
-use crate::report::{Against, Bound, Figure, Role};
+use crate::report::{Against, Bound, Figure, Measure, Role};
 use crate::sample::{SYSTEM_CALLS, Sample, TAKEN, Taken};
 
 /// How far two runs of the same server may lie apart in a self-check.
@@ -26,10 +26,7 @@ pub(super) fn of_rounds(
             figures.push(Figure::of(measure, &servers, values, &bounds));
         }
     }
-    if !system_calls.is_empty() {
-        let values = by_server(&servers, system_calls, |(name, _)| name, |(_, count)| Some(*count));
-        figures.push(Figure::of(SYSTEM_CALLS, &servers, values, &[]));
-    }
+    figures.extend(of_system_calls(arena, SYSTEM_CALLS, system_calls));
     if let Some(lead) = figures.iter().position(|figure| figure.measure.key == work.lead()) {
         figures[..=lead].rotate_right(1);
     }
@@ -54,6 +51,17 @@ pub(super) fn of_own<T>(
     };
     let figures = taken.iter().map(figure);
     figures.filter(|figure| figure.rounds.iter().any(|rounds| !rounds.is_empty())).collect()
+}
+
+/// What was counted of each server, if it was.
+pub(super) fn of_system_calls(
+    arena: &Arena<'_>,
+    measure: Measure,
+    counted: &[(String, f64)],
+) -> Option<Figure> {
+    let servers = arena.servers();
+    let values = by_server(&servers, counted, |(name, _)| name, |(_, count)| Some(*count));
+    (!counted.is_empty()).then(|| Figure::of(measure, &servers, values, &[]))
 }
 
 /// `[server][round]`. Rounds are compared one by one: a figure that some round cannot give is given for none.

@@ -14,13 +14,14 @@ mod popularity;
 mod precompressed;
 mod ranges;
 mod saturation;
+mod segments;
 mod slow;
 mod web;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::arena::Arena;
 use crate::load::workload::Workload;
@@ -136,17 +137,8 @@ const ONLY_BY_NAME: [&str; 1] = ["memory-5g-64"];
 /// The name of the group of [`cold::NAMES`].
 const COLD: &str = "cold";
 
-pub(crate) fn standard() -> Vec<Box<dyn Case>> {
-    let names = STANDARD.iter().filter(|name| !ONLY_BY_NAME.contains(name));
-    names.map(|name| by_name(name).expect("a test asks for each by name")).collect()
-}
-
-pub(crate) fn quick() -> Vec<Box<dyn Case>> {
-    QUICK.iter().map(|name| by_name(name).expect("a test asks for each by name")).collect()
-}
-
 /// Any case: those of a full run, every size at any number of connections, and the latency of any work.
-pub(crate) fn by_name(name: &str) -> Result<Box<dyn Case>> {
+fn by_name(name: &str) -> Result<Box<dyn Case>> {
     if let Some(work) = name.strip_prefix("latency-").and_then(work) {
         return Ok(Box::new(latency::Latency(work)));
     }
@@ -164,8 +156,51 @@ pub(crate) fn by_name(name: &str) -> Result<Box<dyn Case>> {
     }
 }
 
+/// What is measured. Each has servers and cases of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Discipline {
+    /// A server of files, beside others.
+    Files,
+    /// The broker of a segment log.
+    Segments,
+}
+
+impl Discipline {
+    /// The cases of a run, or of a look.
+    fn names(self, quick: bool) -> Vec<&'static str> {
+        match (self, quick) {
+            (Discipline::Files, false) => {
+                STANDARD.iter().filter(|name| !ONLY_BY_NAME.contains(name)).copied().collect()
+            }
+            (Discipline::Files, true) => QUICK.to_vec(),
+            (Discipline::Segments, false) => segments::NAMES.to_vec(),
+            (Discipline::Segments, true) => segments::QUICK.to_vec(),
+        }
+    }
+
+    fn by_name(self, name: &str) -> Result<Box<dyn Case>> {
+        let found = match self {
+            Discipline::Files => return by_name(name),
+            Discipline::Segments => segments::by_name(name),
+        };
+        let known = || self.names(false).join(", ");
+        found.with_context(|| format!("no case {name:?} here; there are {}", known()))
+    }
+
+    /// Those that are named, in this order, or else those of a run or of a look.
+    pub(crate) fn cases(self, names: &[String], quick: bool) -> Result<Vec<Box<dyn Case>>> {
+        if names.is_empty() {
+            return self.names(quick).into_iter().map(|name| self.by_name(name)).collect();
+        }
+        match self {
+            Discipline::Files => by_names(names),
+            _ => names.iter().map(|name| self.by_name(name)).collect(),
+        }
+    }
+}
+
 /// Cases by their names, in this order; a group's name stands for its members.
-pub(crate) fn by_names(names: &[String]) -> Result<Vec<Box<dyn Case>>> {
+fn by_names(names: &[String]) -> Result<Vec<Box<dyn Case>>> {
     let members = |name: &String| {
         if name == COLD { cold::NAMES.map(str::to_owned).to_vec() } else { vec![name.clone()] }
     };
@@ -198,6 +233,13 @@ pub(crate) fn print_names() {
         let case = by_name(name).expect("a test asks for each by name");
         println!("{name:16} {} (only by name, or as {COLD})", case.about());
     }
+    for (option, discipline) in [("--segments", Discipline::Segments)] {
+        println!("\nwith {option}:");
+        for name in discipline.names(false) {
+            let case = discipline.by_name(name).expect("a test asks for each by name");
+            println!("{name:16} {}", case.about());
+        }
+    }
     println!("\nand {} at any number of connections, e.g. 100k-8;", hot::sizes().join(", "));
     println!("and latency-CASE for the latency of any work at a fixed rate, e.g. latency-100k-8;");
     println!("and cold-COUNTxSIZE-CONNECTIONS, e.g. cold-16x256m-4, and crawler-COUNT");
@@ -215,6 +257,21 @@ mod tests {
         assert!(by_name("latency-100k-8").is_ok() && by_name("100k-8").is_ok());
         for name in ["", "latency-", "latency-idle-10000", "1k-0", "tea"] {
             assert!(by_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn cases_of_other_disciplines_answer_to_theirs() {
+        for discipline in [Discipline::Segments] {
+            let all = discipline.names(false);
+            for name in all.iter().chain(&discipline.names(true)) {
+                let found = discipline.by_name(name).map(|case| case.name());
+                assert_eq!(found.ok().as_deref(), Some(*name));
+            }
+            assert!(discipline.names(true).iter().all(|name| all.contains(name)));
+            let unknown =
+                discipline.cases(&["1k-64".to_owned()], false).err().map(|error| error.to_string());
+            assert!(unknown.is_some_and(|why| why.contains(all[0])));
         }
     }
 

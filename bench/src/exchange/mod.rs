@@ -24,7 +24,7 @@ use crate::report::{
 };
 use crate::root::{Document, Ground};
 use crate::sample::Taken;
-use crate::{limits, namespace, residency};
+use crate::{java, limits, namespace, residency};
 
 const GIB: f64 = (1_u64 << 30) as f64;
 /// Share of a core, above which others disturb.
@@ -134,11 +134,12 @@ pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Run> {
     let environment = Environment::now(&plan.network, cores, &ground.root());
     let (binary, works) = plan.exchange.as_ref().context("a run of the exchange")?;
     let classes = ground.state("java")?;
-    let java = sender::compile_java(&classes).map_err(|error| format!("{error:#}"));
+    let java =
+        java::compile("TransferTo", sender::JAVA, &classes).map_err(|error| format!("{error:#}"));
 
     let (mut senders, mut servers, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for sender in sender::all(binary, &classes) {
-        let usable = java.as_ref().map(drop).map_err(|why| anyhow!("{why}"));
+        let usable = java.as_ref().map(|()| ()).map_err(|why| anyhow!("{why}"));
         let usable = if sender.is_java() { usable } else { Ok(()) };
         match usable.and_then(|()| sender.find()) {
             Ok(found) => {

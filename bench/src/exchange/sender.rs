@@ -1,7 +1,7 @@
 //! Who takes part in the exchange: how each sends one file, and who cannot be had here.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +10,7 @@ use super::sink::Speaks;
 use crate::pin::Place;
 use crate::report::Role;
 
-const JAVA: &str = include_str!("../../peers/TransferTo.java");
+pub(super) const JAVA: &str = include_str!("../../peers/TransferTo.java");
 
 /// A way to send a file to a port of 127.0.0.1.
 pub(super) struct Sender {
@@ -112,16 +112,4 @@ impl Sender {
         }
         Ok(command)
     }
-}
-
-/// Compiles the sender in Java into `folder`; without a compiler its senders fail to start, and are left out.
-pub(super) fn compile_java(folder: &Path) -> Result<PathBuf> {
-    let source = folder.join("TransferTo.java");
-    std::fs::write(&source, JAVA).with_context(|| format!("writing {}", source.display()))?;
-    let done = Command::new("javac").arg("-d").arg(folder).arg(&source).output();
-    let done = done.context("javac is not installed")?;
-    if !done.status.success() {
-        bail!("javac: {}", String::from_utf8_lossy(&done.stderr).trim());
-    }
-    Ok(folder.to_owned())
 }

@@ -6,7 +6,7 @@
 pub(crate) mod beside;
 mod connection;
 pub(crate) mod open;
-mod response;
+pub(crate) mod response;
 pub(crate) mod slow;
 pub(crate) mod trial;
 pub(crate) mod windows;
@@ -73,7 +73,7 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    fn nothing() -> Work {
+    pub(crate) fn nothing() -> Work {
         let latency = Histogram::new_with_bounds(1, LONGEST.as_nanos() as u64, 3);
         let latency = latency.expect("from a nanosecond to minutes, with three digits");
         let zero = Duration::ZERO;
@@ -88,7 +88,7 @@ impl Work {
         }
     }
 
-    fn completed(&mut self, since: Instant, now: Instant) {
+    pub(crate) fn completed(&mut self, since: Instant, now: Instant) {
         self.requests += 1;
         let nanoseconds = now.saturating_duration_since(since).as_nanos() as u64;
         self.latency.saturating_record(nanoseconds);

@@ -24,6 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct OtherWork(String);
 
+impl OtherWork {
+    pub(crate) fn because(why: String) -> OtherWork {
+        OtherWork(why)
+    }
+}
+
 impl fmt::Display for OtherWork {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)

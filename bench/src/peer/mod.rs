@@ -1,6 +1,7 @@
 //! The servers: one file per peer says how it is started, and `Running` how any of them is stopped.
 
 mod apache;
+pub(crate) mod broker;
 mod caddy;
 mod floor;
 mod h2o;
@@ -32,6 +33,7 @@ use crate::pin::Place;
 use crate::root::Ground;
 
 use apache::Apache;
+pub(crate) use broker::Broker;
 use caddy::Caddy;
 pub(crate) use floor::Floor;
 use h2o::H2o;
@@ -89,6 +91,11 @@ pub(crate) fn others(built: &Path) -> Vec<Box<dyn Peer>> {
     ];
     all.extend(RustWeb::all(built).map(|peer| Box::new(peer) as Box<dyn Peer>));
     all
+}
+
+/// Who answers the fetches of a segment log, besides ours.
+pub(crate) fn of_segments() -> Vec<Box<dyn Peer>> {
+    broker::Java::all().map(|peer| Box::new(peer) as Box<dyn Peer>).into()
 }
 
 /// A committed configuration, for the record.

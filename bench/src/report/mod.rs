@@ -94,6 +94,12 @@ pub(crate) enum Chapter {
     Cold,
     /// One file from one machine to another, without a server.
     Exchange,
+    /// A segment log, fetched from and appended to.
+    Segments,
+    /// Files that grow while they are sent.
+    Live,
+    /// Files that arrive.
+    Uploads,
 }
 
 impl Chapter {
@@ -106,6 +112,9 @@ impl Chapter {
             Chapter::Crowd => "Crowds: idle connections, slow readers, memory",
             Chapter::Cold => "Cold files beside a hot set",
             Chapter::Exchange => "One file from one machine to another",
+            Chapter::Segments => "A segment log and its consumers",
+            Chapter::Live => "Files that grow",
+            Chapter::Uploads => "Files that arrive",
         }
     }
 }

@@ -190,11 +190,8 @@ impl Scene<'_> {
 }
 
 fn read_from_disk(server: &Running) -> Result<u64> {
-    let read = || -> std::io::Result<u64> {
-        let read = process::tree(server.pid())?.into_iter().map(process::read_from_disk);
-        Ok(read.filter_map(Result::ok).sum()) // one may have ended since it was listed
-    };
-    read().context("asking what the server has read from the disk")
+    let read = process::sum_of_tree(server.pid(), process::read_from_disk);
+    read.context("asking what the server has read from the disk")
 }
 
 const GIB: f64 = (1_u64 << 30) as f64;

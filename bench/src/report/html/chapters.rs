@@ -9,7 +9,7 @@ use super::tables::{absent, doubts, of_figures};
 use super::{hot, number};
 use crate::report::{Better, CaseReport, Chapter, Figure, Run};
 
-const CHAPTERS: [Chapter; 7] = [
+const CHAPTERS: [Chapter; 10] = [
     Chapter::Hot,
     Chapter::Mix,
     Chapter::Requests,
@@ -17,6 +17,9 @@ const CHAPTERS: [Chapter; 7] = [
     Chapter::Crowd,
     Chapter::Cold,
     Chapter::Exchange,
+    Chapter::Segments,
+    Chapter::Live,
+    Chapter::Uploads,
 ];
 
 /// All chapters that have cases.
@@ -78,6 +81,9 @@ fn anchor(chapter: Chapter) -> &'static str {
         Chapter::Crowd => "crowd",
         Chapter::Cold => "cold",
         Chapter::Exchange => "exchange",
+        Chapter::Segments => "segments",
+        Chapter::Live => "live",
+        Chapter::Uploads => "uploads",
     }
 }
 
