@@ -61,6 +61,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "target/release/examples/broker")]
     pub(crate) broker_binary: PathBuf,
 
+    /// Measure followers of files that grow (`?follow`) instead, beside the same bytes as ordinary sends
+    #[arg(long, group = "discipline", conflicts_with_all = ["exchange", "variant", "self_check", "floor", "peers"])]
+    pub(crate) live: bool,
+
     /// Print the names of the cases
     #[arg(long)]
     pub(crate) list: bool,
@@ -124,7 +128,11 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     fn discipline(&self) -> Discipline {
-        if self.segments { Discipline::Segments } else { Discipline::Files }
+        match self {
+            Arguments { segments: true, .. } => Discipline::Segments,
+            Arguments { live: true, .. } => Discipline::Live,
+            _ => Discipline::Files,
+        }
     }
 }
 

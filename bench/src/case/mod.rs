@@ -8,6 +8,7 @@ mod figures;
 mod hot;
 mod idle;
 mod latency;
+mod live;
 mod memory;
 mod mirror;
 mod popularity;
@@ -163,6 +164,8 @@ pub(crate) enum Discipline {
     Files,
     /// The broker of a segment log.
     Segments,
+    /// A server of files that grow.
+    Live,
 }
 
 impl Discipline {
@@ -175,6 +178,8 @@ impl Discipline {
             (Discipline::Files, true) => QUICK.to_vec(),
             (Discipline::Segments, false) => segments::NAMES.to_vec(),
             (Discipline::Segments, true) => segments::QUICK.to_vec(),
+            (Discipline::Live, false) => live::NAMES.to_vec(),
+            (Discipline::Live, true) => live::QUICK.to_vec(),
         }
     }
 
@@ -182,6 +187,7 @@ impl Discipline {
         let found = match self {
             Discipline::Files => return by_name(name),
             Discipline::Segments => segments::by_name(name),
+            Discipline::Live => live::by_name(name),
         };
         let known = || self.names(false).join(", ");
         found.with_context(|| format!("no case {name:?} here; there are {}", known()))
@@ -192,10 +198,10 @@ impl Discipline {
         if names.is_empty() {
             return self.names(quick).into_iter().map(|name| self.by_name(name)).collect();
         }
-        match self {
-            Discipline::Files => by_names(names),
-            _ => names.iter().map(|name| self.by_name(name)).collect(),
+        if self == Discipline::Files {
+            return by_names(names);
         }
+        names.iter().map(|name| self.by_name(name)).collect()
     }
 }
 
@@ -233,7 +239,8 @@ pub(crate) fn print_names() {
         let case = by_name(name).expect("a test asks for each by name");
         println!("{name:16} {} (only by name, or as {COLD})", case.about());
     }
-    for (option, discipline) in [("--segments", Discipline::Segments)] {
+    for (option, discipline) in [("--segments", Discipline::Segments), ("--live", Discipline::Live)]
+    {
         println!("\nwith {option}:");
         for name in discipline.names(false) {
             let case = discipline.by_name(name).expect("a test asks for each by name");
@@ -262,7 +269,7 @@ mod tests {
 
     #[test]
     fn cases_of_other_disciplines_answer_to_theirs() {
-        for discipline in [Discipline::Segments] {
+        for discipline in [Discipline::Segments, Discipline::Live] {
             let all = discipline.names(false);
             for name in all.iter().chain(&discipline.names(true)) {
                 let found = discipline.by_name(name).map(|case| case.name());

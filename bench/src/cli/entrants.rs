@@ -26,6 +26,10 @@ pub(super) fn of(
 ) -> Result<Vec<Entrant>> {
     match discipline {
         Discipline::Files => of_files(arguments, cold),
+        Discipline::Live => {
+            let server = peer::Sendrail::at(sendrail(arguments)?);
+            Ok(vec![entrant(Role::Subject, Box::new(server))])
+        }
         Discipline::Segments => {
             let shown = arguments.broker_binary.display();
             let binary = arguments.broker_binary.canonicalize().with_context(|| {
@@ -51,10 +55,11 @@ fn beside(
     wanted: &[String],
 ) -> Result<Vec<Entrant>> {
     known(&others, wanted)?;
-    let wanted =
-        |peer: &Box<dyn Peer>| wanted.is_empty() || wanted.iter().any(|name| name == peer.name());
-    let others = others.into_iter().filter(wanted);
-    entrants.extend(others.map(|peer| entrant(Role::Peer, peer)));
+    for peer in others {
+        if wanted.is_empty() || wanted.iter().any(|name| name == peer.name()) {
+            entrants.push(entrant(Role::Peer, peer));
+        }
+    }
     Ok(entrants)
 }
 

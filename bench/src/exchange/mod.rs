@@ -139,7 +139,7 @@ pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Run> {
 
     let (mut senders, mut servers, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for sender in sender::all(binary, &classes) {
-        let usable = java.as_ref().map(|()| ()).map_err(|why| anyhow!("{why}"));
+        let usable = java.as_ref().copied().map_err(|why| anyhow!("{why}"));
         let usable = if sender.is_java() { usable } else { Ok(()) };
         match usable.and_then(|()| sender.find()) {
             Ok(found) => {

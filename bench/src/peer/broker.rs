@@ -87,13 +87,12 @@ impl Peer for Java {
     }
 
     fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running> {
-        let classes = match self.classes.get() {
-            Some(classes) => classes,
-            None => {
-                let folder = ground.state("java")?;
-                java::compile("SegmentServer", JAVA, &folder)?;
-                self.classes.get_or_init(|| folder)
-            }
+        let classes = if let Some(classes) = self.classes.get() {
+            classes
+        } else {
+            let folder = ground.state("java")?;
+            java::compile("SegmentServer", JAVA, &folder)?;
+            self.classes.get_or_init(|| folder)
         };
         let port = free_port()?;
         let mut command = place.server_command("java");

@@ -28,7 +28,7 @@ pub(super) struct Consumers<'a> {
     layout: &'a Layout,
     max_bytes: u32,
     epoll: OwnedFd,
-    consumers: Vec<Consumer>,
+    all: Vec<Consumer>,
     /// Where consumers begin, and begin again at the end of the log.
     random: fastrand::Rng,
     taken: Vec<u8>,
@@ -67,28 +67,18 @@ impl<'a> Consumers<'a> {
         let epoll =
             epoll::create(epoll::CreateFlags::CLOEXEC).context("creating an epoll instance")?;
         let mut random = fastrand::Rng::with_seed(11); // the same places for every server
-        let mut consumers = Vec::with_capacity(count);
+        let mut all = Vec::with_capacity(count);
         for number in 0..count {
             let consumer = Consumer::connect(address, random.u64(..layout.end()));
             let consumer = consumer.with_context(|| format!("consumer {number}"))?;
             let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
             let data = epoll::EventData::new_u64(number as u64);
             epoll::add(&epoll, &consumer.stream, data, flags).context("adding to epoll")?;
-            consumers.push(consumer);
+            all.push(consumer);
         }
         let (taken, dropped) = (vec![0; TAKEN], vec![0; DROPPED]);
         let events = Vec::with_capacity(count.min(512));
-        Ok(Consumers {
-            layout,
-            max_bytes,
-            epoll,
-            consumers,
-            random,
-            taken,
-            dropped,
-            events,
-            interrupt,
-        })
+        Ok(Consumers { layout, max_bytes, epoll, all, random, taken, dropped, events, interrupt })
     }
 
     /// All fetch for `length`; then every answer under way finishes, so that the server sleeps when this returns.
@@ -96,10 +86,10 @@ impl<'a> Consumers<'a> {
         let (started, generator) = (Instant::now(), cpu::of_this_thread());
         let mut work = Work::nothing();
         let max_bytes = self.max_bytes;
-        for consumer in &mut self.consumers {
+        for consumer in &mut self.all {
             consumer.ask(max_bytes)?;
         }
-        let (mut busy, mut last_event) = (self.consumers.len(), started);
+        let (mut busy, mut last_event) = (self.all.len(), started);
         while busy > 0 {
             self.interrupt.check()?;
             self.events.clear();
@@ -116,7 +106,7 @@ impl<'a> Consumers<'a> {
             let asks = started.elapsed() < length;
             for event in &self.events {
                 let number = event.data.u64() as usize;
-                let consumer = &mut self.consumers[number];
+                let consumer = &mut self.all[number];
                 let next = consumer.take(&mut self.taken, &mut self.dropped, &mut work);
                 let next = next.with_context(|| {
                     format!("consumer {number}, records from {} on", consumer.offset)
