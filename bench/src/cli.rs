@@ -65,6 +65,10 @@ pub(crate) struct Arguments {
     #[arg(long, group = "discipline", conflicts_with_all = ["exchange", "variant", "self_check", "floor", "peers"])]
     pub(crate) live: bool,
 
+    /// Measure uploads (PUT) instead, beside every peer that is installed and takes them
+    #[arg(long, group = "discipline", conflicts_with_all = ["exchange", "variant", "self_check", "floor"])]
+    pub(crate) uploads: bool,
+
     /// Print the names of the cases
     #[arg(long)]
     pub(crate) list: bool,
@@ -131,6 +135,7 @@ impl Arguments {
         match self {
             Arguments { segments: true, .. } => Discipline::Segments,
             Arguments { live: true, .. } => Discipline::Live,
+            Arguments { uploads: true, .. } => Discipline::Uploads,
             _ => Discipline::Files,
         }
     }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::Advice;
 use tempfile::TempDir;
 
-pub(crate) use cold::ColdSet;
+pub(crate) use cold::{ColdSet, require_room};
 
 /// Memory, or a layer over something else: neither is what files are served from.
 const NOT_REAL: [&str; 4] = ["tmpfs", "ramfs", "overlay", "fuseblk"];

@@ -11,12 +11,14 @@ mod latency;
 mod live;
 mod memory;
 mod mirror;
+mod pattern;
 mod popularity;
 mod precompressed;
 mod ranges;
 mod saturation;
 mod segments;
 mod slow;
+mod uploads;
 mod web;
 
 use std::net::SocketAddr;
@@ -166,7 +168,16 @@ pub(crate) enum Discipline {
     Segments,
     /// A server of files that grow.
     Live,
+    /// A server of files that arrive, beside others.
+    Uploads,
 }
+
+/// Those that an option asks for.
+const DISCIPLINES: [(&str, Discipline); 3] = [
+    ("--segments", Discipline::Segments),
+    ("--live", Discipline::Live),
+    ("--uploads", Discipline::Uploads),
+];
 
 impl Discipline {
     /// The cases of a run, or of a look.
@@ -180,6 +191,8 @@ impl Discipline {
             (Discipline::Segments, true) => segments::QUICK.to_vec(),
             (Discipline::Live, false) => live::NAMES.to_vec(),
             (Discipline::Live, true) => live::QUICK.to_vec(),
+            (Discipline::Uploads, false) => uploads::NAMES.to_vec(),
+            (Discipline::Uploads, true) => uploads::QUICK.to_vec(),
         }
     }
 
@@ -188,6 +201,7 @@ impl Discipline {
             Discipline::Files => return by_name(name),
             Discipline::Segments => segments::by_name(name),
             Discipline::Live => live::by_name(name),
+            Discipline::Uploads => uploads::by_name(name),
         };
         let known = || self.names(false).join(", ");
         found.with_context(|| format!("no case {name:?} here; there are {}", known()))
@@ -239,8 +253,7 @@ pub(crate) fn print_names() {
         let case = by_name(name).expect("a test asks for each by name");
         println!("{name:16} {} (only by name, or as {COLD})", case.about());
     }
-    for (option, discipline) in [("--segments", Discipline::Segments), ("--live", Discipline::Live)]
-    {
+    for (option, discipline) in DISCIPLINES {
         println!("\nwith {option}:");
         for name in discipline.names(false) {
             let case = discipline.by_name(name).expect("a test asks for each by name");
@@ -269,7 +282,7 @@ mod tests {
 
     #[test]
     fn cases_of_other_disciplines_answer_to_theirs() {
-        for discipline in [Discipline::Segments, Discipline::Live] {
+        for discipline in DISCIPLINES.map(|(_, discipline)| discipline) {
             let all = discipline.names(false);
             for name in all.iter().chain(&discipline.names(true)) {
                 let found = discipline.by_name(name).map(|case| case.name());

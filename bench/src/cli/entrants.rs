@@ -30,6 +30,15 @@ pub(super) fn of(
             let server = peer::Sendrail::at(sendrail(arguments)?);
             Ok(vec![entrant(Role::Subject, Box::new(server))])
         }
+        Discipline::Uploads => {
+            let binary = sendrail(arguments)?;
+            let [plain, synced] = peer::Sendrail::for_uploads(&binary);
+            let ours = vec![
+                entrant(Role::Subject, Box::new(plain)),
+                entrant(Role::Variant, Box::new(synced)),
+            ];
+            beside(ours, peer::of_uploads(&arguments.built_peers), &arguments.peers)
+        }
         Discipline::Segments => {
             let shown = arguments.broker_binary.display();
             let binary = arguments.broker_binary.canonicalize().with_context(|| {

@@ -43,6 +43,31 @@ impl Load<'_> {
         Ok(downloads.work)
     }
 
+    /// Offers `rate` requests a second while `other` says, a little of its own work done, that there is more of it; then
+    /// waits for the answers.
+    pub(crate) fn offer_while(
+        &mut self,
+        rate: f64,
+        mut other: impl FnMut() -> Result<bool>,
+    ) -> Result<Offered> {
+        self.sleeps = false;
+        self.acknowledge_at_once();
+        let mut hot = Offering::start(self, rate);
+        while other()? {
+            if hot.started.elapsed() > LONGEST * 2 {
+                bail!("it has not ended after {:?}", LONGEST * 2);
+            }
+            hot.turn(self, |_| true).context("the hot requests")?;
+        }
+        let end = hot.started.elapsed();
+        while hot.turn(self, |due| due < end).context("the hot requests")? {
+            if hot.started.elapsed() > end + LONGEST {
+                bail!("hot requests are still waiting {LONGEST:?} after all else");
+            }
+        }
+        Ok(hot.finish())
+    }
+
     /// Offers `rate` requests a second while `cold` works through its workload; then waits for the answers. What is hot
     /// goes on where it was, so that it is not the same few documents again.
     pub(crate) fn offer_beside(

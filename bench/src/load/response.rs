@@ -67,9 +67,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>> {
             _ => {}
         }
     }
-    // RFC 9112, section 6.3: a 304 has no body, whatever its Content-Length says.
+    // RFC 9112, section 6.3: these have no body, whatever a 304's Content-Length says.
     head.content_length = match (head.status, content_length) {
-        (304, _) => 0,
+        (100..=199 | 204 | 304, _) => 0,
         (_, Some(length)) => length,
         (status, None) => bail!("no Content-Length (status {status})"),
     };
@@ -120,7 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn a_304_has_no_body() {
+    fn some_have_no_body() {
+        for status in ["100 Continue", "204 No Content"] {
+            let head = format!("HTTP/1.1 {status}\r\n\r\n");
+            assert_eq!(parse(head.as_bytes()).unwrap().unwrap().content_length, 0);
+        }
         let head = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 12\r\n\r\n";
         assert_eq!(parse(head).unwrap().unwrap().content_length, 0);
     }

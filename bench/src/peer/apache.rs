@@ -1,5 +1,6 @@
 //! Apache httpd with the event MPM from packages, configured by `bench/peers/httpd.conf`.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -14,8 +15,35 @@ const TEMPLATE: &str = include_str!("../../peers/httpd.conf");
 /// Where the configuration loads modules from: Debian's place for them.
 const MODULES: &str = "/usr/lib/apache2/modules";
 
+/// <https://httpd.apache.org/docs/2.4/mod/mod_dav.html>; bodies may be of any length, by default 1 GiB.
+const FOR_UPLOADS: &str = r#"
+LoadModule dav_module /usr/lib/apache2/modules/mod_dav.so
+LoadModule dav_fs_module /usr/lib/apache2/modules/mod_dav_fs.so
+DavLockDB "@STATE@/DavLock"
+LimitRequestBody 0
+<Directory "@ROOT@">
+    Dav On
+</Directory>
+"#;
+
 #[derive(Debug)]
-pub(crate) struct Apache;
+pub(crate) struct Apache {
+    file: &'static str,
+    template: Cow<'static, str>,
+}
+
+impl Apache {
+    pub(crate) fn serving() -> Apache {
+        Apache { file: "bench/peers/httpd.conf", template: TEMPLATE.into() }
+    }
+
+    /// PUT by mod_dav.
+    pub(crate) fn taking_uploads() -> Apache {
+        let template = [TEMPLATE, FOR_UPLOADS].concat();
+        let file = "bench/peers/httpd.conf, and mod_dav, mod_dav_fs, LimitRequestBody 0";
+        Apache { file, template: template.into() }
+    }
+}
 
 impl Peer for Apache {
     fn name(&self) -> &'static str {
@@ -31,11 +59,11 @@ impl Peer for Apache {
     }
 
     fn configuration(&self) -> Option<Configuration> {
-        Some(Configuration { file: "bench/peers/httpd.conf", text: TEMPLATE.into() })
+        Some(Configuration { file: self.file, text: self.template.clone() })
     }
 
     fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running> {
-        let site = Site::prepare(ground, self.name(), "httpd.conf", TEMPLATE)?;
+        let site = Site::prepare(ground, self.name(), "httpd.conf", &self.template)?;
         let mut command = place.server_command(program::find("apache2", None)?);
         command.args(["-D", "FOREGROUND", "-f"]).arg(&site.configuration);
         site.run(command, interrupt)
@@ -68,13 +96,16 @@ mod tests {
 
     #[test]
     fn modules_are_loaded_from_where_they_are_looked_for() {
-        for line in directives(TEMPLATE).iter().filter(|line| line.starts_with("LoadModule")) {
+        for line in directives(&Apache::taking_uploads().template)
+            .iter()
+            .filter(|line| line.starts_with("LoadModule"))
+        {
             assert!(line.contains(MODULES), "{line}");
         }
     }
 
     #[test]
     fn it_starts_answers_and_stops() {
-        starts_answers_and_stops(&Apache);
+        starts_answers_and_stops(&Apache::serving());
     }
 }

@@ -83,9 +83,9 @@ pub(crate) fn others(built: &Path) -> Vec<Box<dyn Peer>> {
         Box::new(Nginx::direct()),
         Box::new(Nginx::kernel_aio(built)),
         Box::new(H2o),
-        Box::new(Lighttpd),
-        Box::new(Caddy),
-        Box::new(Apache),
+        Box::new(Lighttpd::serving()),
+        Box::new(Caddy::serving()),
+        Box::new(Apache::serving()),
         Box::new(StaticWebServer::in_directory(built)),
         Box::new(Miniserve::in_directory(built)),
     ];
@@ -96,6 +96,16 @@ pub(crate) fn others(built: &Path) -> Vec<Box<dyn Peer>> {
 /// Who answers the fetches of a segment log, besides ours.
 pub(crate) fn of_segments() -> Vec<Box<dyn Peer>> {
     broker::Java::all().map(|peer| Box::new(peer) as Box<dyn Peer>).into()
+}
+
+/// Who takes uploads, besides ours.
+pub(crate) fn of_uploads(built: &Path) -> Vec<Box<dyn Peer>> {
+    vec![
+        Box::new(Nginx::taking_uploads()),
+        Box::new(Lighttpd::taking_uploads()),
+        Box::new(Apache::taking_uploads()),
+        Box::new(Caddy::taking_uploads(built)),
+    ]
 }
 
 /// A committed configuration, for the record.

@@ -31,6 +31,16 @@ const BUFFERS: &str = "output_buffers 1 512k;";
 /// streams then hold 100 to 260 MiB, which is the hot set's, instead of 32.
 const GIVEN_BACK: &str = "131072";
 
+/// The line that says what is served, and what is added to it for uploads: PUT by its own module, into a temporary file on the
+/// same file system (`client_body_temp_path`), which is then renamed. A body goes there by buffers of this size: by default
+/// 16 KiB.
+const SERVES: &str = "        root @ROOT@;\n";
+const TAKES: &str = "        root @ROOT@;
+        dav_methods PUT;
+        client_max_body_size 0;
+        client_body_buffer_size 256k;
+";
+
 #[derive(Debug)]
 pub(crate) struct Nginx {
     name: &'static str,
@@ -59,6 +69,15 @@ impl Nginx {
             name: "nginx-copy",
             file: "bench/peers/nginx.conf, but for sendfile off and output_buffers 2 256k",
             template: TEMPLATE.replace(ZERO_COPY, COPYING).into(),
+            ..Nginx::named("nginx")
+        }
+    }
+
+    /// <https://nginx.org/en/docs/http/ngx_http_dav_module.html>
+    pub(crate) fn taking_uploads() -> Nginx {
+        Nginx {
+            file: "bench/peers/nginx.conf, and dav_methods PUT, client_max_body_size 0, client_body_buffer_size 256k",
+            template: TEMPLATE.replace(SERVES, TAKES).into(),
             ..Nginx::named("nginx")
         }
     }
@@ -163,6 +182,15 @@ mod tests {
         let copying = Nginx::copying().template;
         promises(&copying, &["sendfile off;", "output_buffers 2 256k;", "tcp_nopush on;"]);
         assert!(!copying.contains("\n    sendfile on;"), "{copying}");
+    }
+
+    #[test]
+    fn for_uploads_lines_are_added() {
+        let uploads = Nginx::taking_uploads().template;
+        promises(
+            &uploads,
+            &["dav_methods PUT;", "client_max_body_size 0;", "client_body_temp_path @STATE@"],
+        );
     }
 
     #[test]

@@ -35,6 +35,16 @@ impl Sendrail {
         Sendrail { name: "sendrail".into(), binary, further: Vec::new() }
     }
 
+    /// Taking uploads into all of the document root: not synced, as no other server here syncs, and synced, as it is by default.
+    pub(crate) fn for_uploads(binary: &Path) -> [Sendrail; 2] {
+        let taking = |name: &str, sync: &str| {
+            let options = ["--uploads", ".", "--upload-auth", "none", "--upload-sync", sync];
+            let further = options.map(str::to_owned).to_vec();
+            Sendrail { name: name.into(), binary: binary.to_owned(), further }
+        };
+        [taking("sendrail", "off"), taking("sendrail-synced", "on")]
+    }
+
     /// Under another name and with further options, to be measured beside the plain one: `NAME=OPTIONS`.
     pub(crate) fn variant(binary: PathBuf, typed: &str) -> Result<Sendrail> {
         let Some((name, options)) = typed.split_once('=') else {

@@ -72,12 +72,13 @@ impl Ground {
     }
 }
 
-fn require_room(directory: &Path, bytes: u64) -> Result<()> {
+/// An error unless the disk has room for so many bytes, and some.
+pub(crate) fn require_room(directory: &Path, bytes: u64) -> Result<()> {
     let disk = rustix::fs::statvfs(directory).context("asking how much room there is")?;
     let free = disk.f_bavail * disk.f_frsize;
     if free < bytes + RESERVE {
         let (need, free) = ((bytes + RESERVE) >> 30, free >> 30);
-        bail!("the cold files need {need} GiB on the disk, and {free} are free (see --scratch)");
+        bail!("the files need {need} GiB on the disk, and {free} are free (see --scratch)");
     }
     Ok(())
 }

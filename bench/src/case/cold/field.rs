@@ -9,19 +9,19 @@ use crate::report::{Against, Bound, Figure, LeftOut, Measure};
 
 const KILLED: Measure = Measure::less("killed_for_memory", "killed for memory", "", 0);
 
-pub(super) struct Field<'a> {
+pub(in crate::case) struct Field<'a> {
     entrants: Vec<&'a Entrant>,
     left_out: Vec<LeftOut>,
     killed: Vec<String>,
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn of(arena: &Arena<'a>) -> Field<'a> {
+    pub(in crate::case) fn of(arena: &Arena<'a>) -> Field<'a> {
         Field { entrants: arena.entrants().to_vec(), left_out: Vec::new(), killed: Vec::new() }
     }
 
     /// A turn for each, in order; who fails is left out.
-    pub(super) fn each(
+    pub(in crate::case) fn each(
         &mut self,
         arena: &Arena<'_>,
         mut turn: impl FnMut(&Entrant) -> Result<()>,
@@ -45,16 +45,16 @@ impl<'a> Field<'a> {
     }
 
     /// A B, then B A: a machine that slowly gets slower (or faster) favours neither.
-    pub(super) fn turn_around(&mut self) {
+    pub(in crate::case) fn turn_around(&mut self) {
         self.entrants.reverse();
     }
 
-    pub(super) fn left_out(self) -> Vec<LeftOut> {
+    pub(in crate::case) fn left_out(self) -> Vec<LeftOut> {
         self.left_out
     }
 
     /// Of all that took part, who did not survive it. The subject must.
-    pub(super) fn killed(&self, arena: &Arena<'_>) -> Figure {
+    pub(in crate::case) fn killed(&self, arena: &Arena<'_>) -> Figure {
         let servers = arena.servers();
         let took_part = |name: &str| {
             self.killed.iter().any(|killed| killed == name)

@@ -25,13 +25,14 @@ use crate::load::workload::{Exchange, Workload};
 use crate::report::{CaseReport, Chapter, LeftOut, warnings};
 use crate::root::{ColdSet, Document};
 use crate::slow_disk::SlowDisk;
-use field::Field;
 use turn::{Scene, Turn};
 
+pub(super) use field::Field;
 pub(super) use name::NAMES;
+pub(super) use turn::{HOT_CONNECTIONS, Quantiles, RATE, SETTLE, WARMED};
 
 /// Of all the server's processes, with the page cache they fill, in bytes.
-const MEMORY: u64 = 512 << 20;
+pub(super) const MEMORY: u64 = 512 << 20;
 const HOT_FILES: usize = 4096;
 const HOT_LEN: u64 = 64 << 10;
 /// Requests that are drawn before they begin again.
@@ -89,15 +90,15 @@ impl Cold {
 
 /// What is hot: the same for every cold case.
 pub(super) struct Hot {
-    documents: Vec<Rc<Document>>,
+    pub(super) documents: Vec<Rc<Document>>,
     /// Each once, in order.
-    all: Workload,
+    pub(super) all: Workload,
     /// Drawn at random, each as likely as the next.
-    drawn: Workload,
+    pub(super) drawn: Workload,
 }
 
 impl Hot {
-    fn lay_out(arena: &Arena<'_>) -> Result<Hot> {
+    pub(super) fn lay_out(arena: &Arena<'_>) -> Result<Hot> {
         let file = |number| (format!("hot/{number}.bin"), HOT_LEN);
         let files: Vec<_> = (0..HOT_FILES).map(file).collect();
         let documents = arena.ground.random_files(&files)?;
@@ -119,7 +120,7 @@ impl Case for Cold {
         format!(
             "{}, beside {} requests a second for {HOT_FILES} hot files of 64 KiB, in {} MiB of memory",
             self.streams(),
-            turn::RATE,
+            RATE,
             MEMORY >> 20
         )
     }

@@ -23,11 +23,11 @@ use crate::root::Document;
 use crate::sample::{Reading, Sample};
 
 /// Hot requests a second.
-pub(super) const RATE: f64 = 200.0;
+pub(in crate::case) const RATE: f64 = 200.0;
 /// As many requests may wait for a server at a time: clients that do not know of each other.
-const HOT_CONNECTIONS: usize = 64;
+pub(in crate::case) const HOT_CONNECTIONS: usize = 64;
 /// Readings of the whole hot set before anything is measured.
-const WARMED: u64 = 3;
+pub(in crate::case) const WARMED: u64 = 3;
 /// Fewer answers have no p99.
 const ENOUGH: u64 = 100;
 /// Of the clients of a slow disk: how long a server that sleeps on it makes the others wait is the figure, and no failure.
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Seconds from which on a beginning and an end can be compared.
 const LONG: usize = 20;
 /// Between warming and measuring.
-const SETTLE: Duration = Duration::from_millis(200);
+pub(in crate::case) const SETTLE: Duration = Duration::from_millis(200);
 
 /// What all servers find in a case.
 pub(super) struct Scene<'a> {
@@ -83,14 +83,14 @@ pub(super) struct Turn {
 
 /// Microseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(super) struct Quantiles {
-    pub(super) p50: Option<f64>,
+pub(in crate::case) struct Quantiles {
+    pub(in crate::case) p50: Option<f64>,
     /// Of a few hundred answers: the fourth or fifth longest, so that one round's says little.
-    pub(super) p99: Option<f64>,
+    pub(in crate::case) p99: Option<f64>,
 }
 
 impl Quantiles {
-    fn of(histogram: &Histogram<u64>) -> Quantiles {
+    pub(in crate::case) fn of(histogram: &Histogram<u64>) -> Quantiles {
         let quantile = |share| {
             (histogram.len() >= ENOUGH).then(|| histogram.value_at_quantile(share) as f64 / 1e3)
         };

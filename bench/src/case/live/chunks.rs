@@ -2,41 +2,12 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::case::pattern::Pattern;
+
 /// A head that is longer is not one a file server sends.
 const LONGEST_HEAD: usize = 8 << 10;
 /// A size in hexadecimal digits, with an extension at the most.
 const LONGEST_LINE: usize = 64;
-/// Bytes after which the contents begin again: no power of two, so that nothing is right by being shifted.
-const PERIOD: usize = 1_048_573;
-
-/// The contents of every file that grows here.
-pub(super) struct Pattern(Vec<u8>);
-
-impl Pattern {
-    pub(super) fn new() -> Pattern {
-        let mut bytes = vec![0; PERIOD];
-        fastrand::Rng::with_seed(13).fill(&mut bytes);
-        Pattern(bytes)
-    }
-
-    /// The file's bytes from `offset` on.
-    pub(super) fn bytes(&self, offset: u64, len: usize) -> Vec<u8> {
-        let from = (offset % PERIOD as u64) as usize;
-        self.0.iter().cycle().skip(from).take(len).copied().collect()
-    }
-
-    fn is_at(&self, offset: u64, mut found: &[u8]) -> bool {
-        let mut from = (offset % PERIOD as u64) as usize;
-        while !found.is_empty() {
-            let len = found.len().min(PERIOD - from);
-            if found[..len] != self.0[from..][..len] {
-                return false;
-            }
-            (found, from) = (&found[len..], 0);
-        }
-        true
-    }
-}
 
 /// Reads what comes, in whatever pieces.
 #[derive(Debug, Default)]
@@ -172,14 +143,6 @@ mod tests {
             }
             assert_eq!(decoder.received, 4314, "in pieces of {piece}");
         }
-    }
-
-    #[test]
-    fn the_contents_begin_again_after_a_period() {
-        let pattern = Pattern::new();
-        let bytes = pattern.bytes(PERIOD as u64 - 3, 10);
-        assert!(pattern.is_at(PERIOD as u64 - 3, &bytes) && bytes[3..] == pattern.0[..7]);
-        assert!(!pattern.is_at(PERIOD as u64 - 2, &bytes));
     }
 
     #[test]

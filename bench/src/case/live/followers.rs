@@ -14,7 +14,8 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use super::chunks::{Decoder, Pattern};
+use super::chunks::Decoder;
+use crate::case::pattern::Pattern;
 use crate::cpu;
 use crate::interrupt::Interrupt;
 use crate::load::Work;
