@@ -13,12 +13,19 @@ pub(crate) struct Directory {
     path: PathBuf,
     /// For fsync(2): a file that was made has its name on the disk only then.
     itself: File,
-    _lock: File,
+    lock: File,
 }
 
 /// The file of the segment that begins with this offset.
 pub(crate) fn segment_path(directory: &Path, base: u64) -> PathBuf {
     directory.join(format!("{base:020}.log"))
+}
+
+impl Drop for Directory {
+    /// Closing alone would not do: a child that is between fork(2) and execve(2) has the descriptor as well, and with it the lock.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 /// Why it cannot be had.
@@ -47,7 +54,7 @@ impl Directory {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&lock);
         let file = file.map_err(refused("make the lock file", lock.clone()))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path: path.into(), itself, _lock: file }),
+            Ok(()) => Ok(Self { path: path.into(), itself, lock: file }),
             Err(TryLockError::WouldBlock) => Err(Refused::InUse),
             Err(TryLockError::Error(error)) => Err(refused("lock", lock)(error)),
         }

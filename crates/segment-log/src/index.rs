@@ -30,7 +30,7 @@ pub(crate) struct Entry {
 /// Whether a record at `position` has an entry: the first one, and then the first that begins `interval` bytes behind the last entry. It
 /// depends on nothing but the segment's bytes, so that a scan finds what the writer noted.
 pub(crate) fn is_due(entries: &[Entry], position: u64, interval: u64) -> bool {
-    entries.last().is_none_or(|last| position >= u64::from(last.position) + interval)
+    entries.last().is_none_or(|last| position - u64::from(last.position) >= interval)
 }
 
 /// What an index file says.
