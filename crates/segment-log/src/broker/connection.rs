@@ -148,7 +148,7 @@ impl Connection {
                 }
                 Todo::Appends => {
                     self.acknowledge().await;
-                    self.go_on()
+                    Todo::Again // they go first
                 }
                 Todo::Long(len) => {
                     Box::pin(self.receive_long(len)).await?;
