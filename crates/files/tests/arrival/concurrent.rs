@@ -36,18 +36,20 @@ fn whoever_looks_sees_one_of_them_whole() {
     assert!(names(&temp.path().join(".uploads")).is_empty());
 }
 
+/// Also of two processes, which only the kernel can keep apart: two landings know nothing of each other.
 #[test]
 fn of_those_who_want_it_absent_one_gets_it() {
     let temp = temp();
     let landings = both(temp.path());
-    for round in 0..50 {
-        let landing = &landings[round % 2];
+    for round in 0..200 {
         let path = format!("a{round}");
         let barrier = Barrier::new(4);
         let created = AtomicU64::new(0);
         thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
+            for index in 0..4 {
+                let landing = &landings[index % 2];
+                let (path, barrier, created) = (&path, &barrier, &created);
+                scope.spawn(move || {
                     let terms = Terms { only_if_absent: true, ..Terms::default() };
                     let arrival = landing.begin(path.as_bytes(), terms).unwrap();
                     barrier.wait();

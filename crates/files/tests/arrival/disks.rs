@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change,
@@ -264,8 +265,11 @@ fn is_full(folder: &Path, what: NoSpace) {
     assert!(!folder.join("endless").exists() && !folder.join("large").exists());
     let left = names(&folder.join(".uploads"));
     assert!(left.is_empty(), "{left:?}");
-    // There is room again, perhaps after a commit.
-    rustix::fs::syncfs(File::open(folder).unwrap()).unwrap();
+    // There is room again, once the file system has come to give it back.
+    while landing.begin(b"there", len(20_000)).is_err() {
+        rustix::fs::syncfs(File::open(folder).unwrap()).unwrap();
+        thread::sleep(Duration::from_millis(10));
+    }
     put(&landing, "there", &pattern(20_000, 2));
     assert_eq!(fs::read(folder.join("there")).unwrap(), pattern(20_000, 2));
 
