@@ -98,15 +98,13 @@ impl Room {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check_disk(&self, folder: BorrowedFd<'_>, more: u64) -> Result<(), ArrivalError> {
+    /// Bytes that may be taken of the disk, and what is short if that is not enough.
+    fn left_on_disk(&self, folder: BorrowedFd<'_>) -> Result<(u64, NoSpace), ArrivalError> {
         let disk = rustix::fs::fstatvfs(folder)
             .map_err(ArrivalError::doing("asking how much of the disk is free"))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        match free.checked_sub(more) {
-            None => Err(ArrivalError::NoSpace(NoSpace::Disk)),
-            Some(left) if left < self.reserve => Err(ArrivalError::NoSpace(NoSpace::Reserve)),
-            Some(_) => Ok(()),
-        }
+        let short = if self.reserve > 0 { NoSpace::Reserve } else { NoSpace::Disk };
+        Ok((free.saturating_sub(self.reserve), short))
     }
 }
 
@@ -134,25 +132,24 @@ impl Claim {
         if len <= self.bytes {
             return Ok(self.bytes);
         }
-        let wished = self.announced.unwrap_or_else(|| len.saturating_add(STEP));
-        let wished = wished.min(self.room.most.unwrap_or(u64::MAX)).max(len);
+        let (on_disk, short) = self.room.left_on_disk(folder)?;
+        let granted = self
+            .announced
+            .unwrap_or_else(|| len.saturating_add(STEP))
+            .min(self.room.most.unwrap_or(u64::MAX))
+            .min(self.bytes.saturating_add(on_disk));
+        if granted < len {
+            return Err(ArrivalError::NoSpace(short));
+        }
         let mut held = self.room.held();
-        let left = self.room.quota.map(|quota| quota.saturating_sub(held.used()));
-        let granted = left.map_or(wished, |left| wished.min(self.bytes.saturating_add(left)));
+        let left = self.room.quota.map_or(u64::MAX, |quota| quota.saturating_sub(held.used()));
+        let granted = granted.min(self.bytes.saturating_add(left));
         if granted < len {
             return Err(ArrivalError::NoSpace(NoSpace::Quota));
         }
-        let more = granted - self.bytes;
-        held.arriving += more;
+        held.arriving += granted - self.bytes;
         drop(held);
-        let before = std::mem::replace(&mut self.bytes, granted);
-        // The first of many steps must not be refused for room that none of them may need.
-        let needed = if self.announced.is_some() { more } else { len - before };
-        if let Err(refused) = self.room.check_disk(folder, needed) {
-            self.room.held().arriving -= more;
-            self.bytes = before;
-            return Err(refused);
-        }
+        self.bytes = granted;
         Ok(granted)
     }
 

@@ -239,6 +239,7 @@ impl Upload {
         if arrived != announced {
             return Err(ArrivalError::Length { announced, arrived });
         }
+        self.claim(arrived)?;
         let place = self.landing.place(&self.about.path)?;
         digest::verify(&self.file, &self.about.digests)?;
         let sync = self.landing.options.sync;

@@ -27,6 +27,11 @@ fn one_file_may_be_so_long() {
         matches!(error, ArrivalError::TooLarge { most: 10 }),
         "who does not ask is told: {error}"
     );
+    let mut upload = landing.create(b"b", Terms::default(), ResumableTerms::default()).unwrap();
+    upload.file().write_all(&[0; 11]).unwrap();
+    upload.advanced(11).unwrap();
+    assert!(matches!(upload.complete(None), Err(ArrivalError::TooLarge { most: 10 })));
+    assert!(!temp.path().join("b").exists());
 }
 
 #[test]

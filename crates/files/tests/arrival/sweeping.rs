@@ -4,7 +4,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use sendrail_files::{ArrivalError, LandingOptions, ResumableTerms, Resumed, Terms};
+use sendrail_files::{
+    ArrivalError, Dotfiles, Found, LandingOptions, OpenError, Order, ResumableTerms, Resumed, Root,
+    RootOptions, Terms,
+};
 
 use crate::{landing, landing_with, len, names, options, temp};
 
@@ -103,4 +106,24 @@ fn the_hidden_directory_may_be_removed_by_somebody() {
     let mut second = landing.create(b"a", Terms::default(), ResumableTerms::default()).unwrap();
     second.complete(None).unwrap();
     assert!(temp.path().join("a").exists());
+}
+
+/// Whoever may read the directory would else find the names that are to be guessed by nobody.
+#[test]
+fn unfinished_uploads_are_served_under_no_policy() {
+    let temp = temp();
+    let landing = landing(temp.path());
+    let id = landing.create(b"a", Terms::default(), ResumableTerms::default()).unwrap().id();
+    for dotfiles in [Dotfiles::Deny, Dotfiles::Serve] {
+        let root =
+            Root::open(temp.path(), RootOptions { dotfiles, ..RootOptions::default() }).unwrap();
+        for path in
+            [".uploads".to_owned(), format!(".uploads/{id}"), format!(".uploads/{id}.about")]
+        {
+            assert!(matches!(root.find(path.as_bytes()), Err(OpenError::NotFound)), "{path}");
+        }
+        let Found::Directory(directory) = root.find(b"").unwrap() else { panic!() };
+        let listed = directory.list().unwrap().json("/", Order::default());
+        assert!(!String::from_utf8(listed).unwrap().contains("uploads"));
+    }
 }
