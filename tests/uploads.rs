@@ -2,10 +2,14 @@
 
 mod auth;
 mod client;
+mod clients;
+mod disks;
 mod hostile;
 mod killed;
 mod put;
 mod resumable;
+mod sizes;
+mod stopped;
 
 use crate::harness::{Connection, Journal, Response, Server, Tree, bytes};
 use std::{fs, io::Write, path::Path};
