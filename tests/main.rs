@@ -23,6 +23,7 @@ mod lab;
 mod limits;
 mod listing;
 mod little;
+mod live;
 mod log;
 mod methods;
 mod mutable;

@@ -262,6 +262,8 @@ impl Keeper {
         if counts.names != self.seen.names {
             // May take its time, in which the followers are not held up.
             let path = self.path(&file).await;
+            // How many names it has is asked for after that, so that what takes one away is seen by one or the other.
+            let now = self.stat(&file).await.unwrap_or(now);
             self.name = verdict::name(path, now.links, counts.moved != self.moved_before);
             if self.name != Name::Kept {
                 self.lost_at.get_or_insert_with(Instant::now);
@@ -287,7 +289,7 @@ impl Keeper {
                 let now = self.stat(&file).await.ok()?;
                 let before = file.state();
                 self.take(&file, &now, counts)?;
-                let the_same = file.state() == before;
+                let the_same = file.state() == before && self.watch.counts() == counts;
                 Some(if the_same { verdict } else { Verdict::After(Duration::ZERO) })
             }
             Verdict::Open if self.watch.is_blind() => Some(Verdict::Open), // it is looked at anyway

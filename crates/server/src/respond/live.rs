@@ -47,7 +47,7 @@ impl Site {
     #[inline]
     pub(super) fn reply_or_wait(&mut self, head: &Head<'_>, bytes: &[u8], persist: bool) -> Reply {
         let Some(seconds) = head.fields.wait else { return self.reply(head, bytes, persist) };
-        let impatient = std::mem::take(&mut self.resumed.impatient);
+        let impatient = self.resumed.impatient;
         let reply = self.reply(head, bytes, persist);
         if impatient || matches!(reply.source, Source::Deferred(_)) {
             return reply;
