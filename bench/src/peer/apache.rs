@@ -1,9 +1,11 @@
 //! Apache httpd with the event MPM from packages, configured by `bench/peers/httpd.conf`.
 
 use std::borrow::Cow;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::{Configuration, Peer, Running, program, template::Site, version_line};
 use crate::interrupt::Interrupt;
@@ -19,7 +21,7 @@ const MODULES: &str = "/usr/lib/apache2/modules";
 const FOR_UPLOADS: &str = r#"
 LoadModule dav_module /usr/lib/apache2/modules/mod_dav.so
 LoadModule dav_fs_module /usr/lib/apache2/modules/mod_dav_fs.so
-DavLockDB "@STATE@/DavLock"
+DavLockDB "@STATE@/locks/db"
 LimitRequestBody 0
 <Directory "@ROOT@">
     Dav On
@@ -64,6 +66,11 @@ impl Peer for Apache {
 
     fn start(&self, ground: &Ground, place: Place<'_>, interrupt: &Interrupt) -> Result<Running> {
         let site = Site::prepare(ground, self.name(), "httpd.conf", &self.template)?;
+        // Asked for every PUT, whether or not anybody has ever locked anything; by a process that is not root.
+        let locks = site.state.join("locks");
+        std::fs::create_dir(&locks)
+            .and_then(|()| std::fs::set_permissions(&locks, Permissions::from_mode(0o777)))
+            .with_context(|| format!("making {}", locks.display()))?;
         let mut command = place.server_command(program::find("apache2", None)?);
         command.args(["-D", "FOREGROUND", "-f"]).arg(&site.configuration);
         site.run(command, interrupt)

@@ -153,10 +153,9 @@ impl Case for Upload {
         let share = arena.plan.seconds.as_secs_f64();
         let bytes = (self.count * share).ceil() as u64 * self.len;
         let mut contest = Contest::of(arena, |entrant, server| {
-            let place = Place::make(&arena.ground, entrant.name(), bytes)?;
             // Memory is warm, and whoever cannot do it is left out.
-            self.send(arena, server.address, &place, &pattern, share)?;
-            Ok(place)
+            let place = Place::make(&arena.ground, entrant.name(), bytes)?;
+            self.send(arena, server.address, &place, &pattern, share).map(drop)
         })?;
         contest.each(arena, |contender| self.count_system_calls(arena, contender, &pattern))?;
         let mut turns = Vec::new();
@@ -207,7 +206,7 @@ impl Case for Upload {
 }
 
 impl Upload {
-    /// Uploads, unmeasured; what has come is looked at, and removed.
+    /// Uploads, unmeasured; what has come is looked at, and emptied.
     fn send(
         &self,
         arena: &Arena<'_>,
@@ -229,12 +228,13 @@ impl Upload {
     fn measure(
         &self,
         arena: &Arena<'_>,
-        contender: &Contender<'_, Place>,
+        contender: &Contender<'_, ()>,
         pattern: &Pattern,
         share: f64,
     ) -> Result<Turn> {
-        let (server, place) = (&contender.server, &contender.workload);
-        let files = self.files(place, share);
+        let server = &contender.server;
+        let place = Place::make(&arena.ground, &contender.name, 0)?;
+        let files = self.files(&place, share);
         let senders =
             Senders::connect(server.address, self.connections, &files, pattern, arena.interrupt)?;
         memory::forget_peak(server.pid()).context("forgetting the server's peak memory")?;
@@ -260,16 +260,17 @@ impl Upload {
     fn count_system_calls(
         &self,
         arena: &Arena<'_>,
-        contender: &mut Contender<'_, Place>,
+        contender: &mut Contender<'_, ()>,
         pattern: &Pattern,
     ) -> Result<()> {
         if !arena.counts_system_calls {
             return Ok(());
         }
         let server = &contender.server;
+        let place = Place::make(&arena.ground, &contender.name, 0)?;
         let mut counter = SystemCalls::of_tree(server.pid())?;
         let before = counter.count()?;
-        let work = self.send(arena, server.address, &contender.workload, pattern, 0.05)?;
+        let work = self.send(arena, server.address, &place, pattern, 0.05)?;
         contender.system_calls = Some((counter.count()? - before) as f64 / work.requests as f64);
         Ok(())
     }

@@ -1,4 +1,9 @@
-//! Where files arrive: a directory for each server beneath the document root, looked at and emptied by the harness.
+//! Where files arrive: a directory for each server beneath the document root, and in it one for each turn, looked at and emptied
+//! by the harness.
+//!
+//! Emptied is not removed: for a minute or more ext4 does not use an inode again that was deleted (`recently_deleted` in
+//! fs/ext4/ialloc.c), and looks at each of them anew for every file that is made. After some thousands of deleted files a new one
+//! costs ten times what it should. So files are cut to nothing, which gives their pages and blocks back, and stay until the end.
 
 use std::fs::{self, File, Permissions};
 use std::io::Read;
@@ -15,20 +20,24 @@ use crate::root::{self, Ground};
 const PLACE: &str = "arriving";
 
 pub(super) struct Place {
+    /// Of the turn.
     directory: PathBuf,
     /// Of names in requests.
     pub(super) prefix: String,
 }
 
 impl Place {
-    /// An empty directory that a server's unprivileged processes may write to, on a disk with room for so many bytes.
+    /// A new directory that a server's unprivileged processes may write to, on a disk with room for so many bytes.
     pub(super) fn make(ground: &Ground, server: &str, bytes: u64) -> Result<Place> {
-        let directory = ground.root().join(PLACE).join(server);
-        fs::create_dir_all(&directory)
+        let own = ground.root().join(PLACE).join(server);
+        fs::create_dir_all(&own).with_context(|| format!("making {}", own.display()))?;
+        root::require_room(&own, bytes)?;
+        let number = fs::read_dir(&own).context("counting turns")?.count();
+        let directory = own.join(number.to_string());
+        fs::create_dir(&directory)
             .and_then(|()| fs::set_permissions(&directory, Permissions::from_mode(0o777)))
             .with_context(|| format!("making {}", directory.display()))?;
-        root::require_room(&directory, bytes)?;
-        Ok(Place { directory, prefix: format!("/{PLACE}/{server}/") })
+        Ok(Place { directory, prefix: format!("/{PLACE}/{server}/{number}/") })
     }
 
     /// All of the files must be there, whole, and nothing else; some are compared byte for byte.
@@ -57,12 +66,13 @@ impl Place {
         Ok(())
     }
 
-    /// Removes everything, and waits until the disk has nothing left to do for it.
+    /// Gives back the room of everything, and waits until the disk has nothing left to do for it.
     pub(super) fn empty(&self) -> Result<()> {
         for entry in fs::read_dir(&self.directory).context("listing what has arrived")? {
             let entry = entry.context("listing what has arrived")?;
             if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                fs::remove_file(entry.path()).context("removing what has arrived")?;
+                let emptied = File::options().write(true).truncate(true).open(entry.path());
+                emptied.with_context(|| format!("emptying {}", entry.path().display()))?;
             }
         }
         let directory = File::open(&self.directory).context("opening the directory")?;
@@ -116,7 +126,8 @@ mod tests {
         let why = place.check(&files, &pattern).unwrap_err().to_string();
         assert!(why.contains("1999999 bytes"), "{why}");
         place.empty().unwrap();
-        assert_eq!(fs::read_dir(&place.directory).unwrap().count(), 0);
+        assert!((0..3).all(|number| fs::metadata(path(number)).unwrap().len() == 0));
+        assert_ne!(Place::make(&ground, "x", 1).unwrap().prefix, place.prefix);
         let too_much = Place::make(&ground, "x", 1 << 60).err().unwrap();
         assert!(too_much.to_string().contains("--scratch"));
     }

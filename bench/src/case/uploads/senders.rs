@@ -153,13 +153,16 @@ impl<'a> Senders<'a> {
         self.work
     }
 
-    /// The next file for an idle connection, if there is one.
+    /// The next file for an idle connection, if there is one; and the one after it, where a server is so quick that the
+    /// answer is there when the file is sent.
     fn begin(&mut self, connection: usize) -> Result<()> {
-        if self.next < self.files.count {
+        while self.next < self.files.count {
             self.all[connection].begin(&self.files, self.next);
             self.next += 1;
-            self.busy += 1;
-            self.advance(connection)?;
+            if !self.advance(connection)? {
+                self.busy += 1;
+                break;
+            }
         }
         Ok(())
     }
