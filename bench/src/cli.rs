@@ -57,7 +57,7 @@ pub(crate) struct Arguments {
     #[arg(long, group = "discipline", conflicts_with_all = ["exchange", "variant", "self_check", "floor"])]
     pub(crate) segments: bool,
 
-    /// The broker to measure (cargo build --release -p sendrail-segment-log --examples)
+    /// The broker to measure (cargo build --release -p sendrail-segment-log --all-features --examples)
     #[arg(long, value_name = "FILE", default_value = "target/release/examples/broker")]
     pub(crate) broker_binary: PathBuf,
 

@@ -43,8 +43,8 @@ pub(super) fn of(
             let shown = arguments.broker_binary.display();
             let binary = arguments.broker_binary.canonicalize().with_context(|| {
                 format!(
-                    "no broker at {shown} (cargo build --release -p sendrail-segment-log --examples, or say where \
-                     with --broker-binary)"
+                    "no broker at {shown} (cargo build --release -p sendrail-segment-log --all-features --examples, or \
+                     say where with --broker-binary)"
                 )
             })?;
             let broker = entrant(Role::Subject, Box::new(peer::Broker::at(binary)));

@@ -14,9 +14,11 @@ use crate::java;
 use crate::pin::Place;
 use crate::root::Ground;
 
-/// Bytes of a segment between two entries of its index: the broker's default, said to Java. Fetches begin and end at
-/// entries, so that both send the same bytes.
-const INDEX_INTERVAL: &str = "16384";
+/// Bytes of a segment between two entries of its index: as Kafka has it by default (`log.index.interval.bytes`). Fetches begin
+/// and end at entries, so that both servers send the same bytes, and what is sent for a small fetch is small.
+const INDEX_INTERVAL: &str = "4096";
+/// Those that the cases lay out have this length, so that an append begins a new one.
+pub(crate) const SEGMENT: u64 = 256 << 20;
 
 const JAVA: &str = include_str!("../../peers/SegmentServer.java");
 
@@ -53,6 +55,7 @@ impl Peer for Broker {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let mut command = place.server_command(&self.binary);
         command.arg(made(ground)?).args(["--listen", &address.to_string()]);
+        command.args(["--segment-bytes", &SEGMENT.to_string(), "--index-interval", INDEX_INTERVAL]);
         listening(command, ground, self.name(), address, interrupt)
     }
 }

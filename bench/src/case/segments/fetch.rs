@@ -74,6 +74,7 @@ impl Fetch {
         let consumers = consumers.parse().ok().filter(|count| (1..=10_000).contains(count))?;
         let (size, max_bytes, lead, bound) = match size {
             "4k" => ("4k", 4 << 10, CPU_PER_FETCH, 0.6),
+            "16k" => ("16k", 16 << 10, CPU_PER_FETCH, 0.6),
             "1m" => ("1m", 1 << 20, CPU_PER_GIB, 1.0),
             _ => return None,
         };

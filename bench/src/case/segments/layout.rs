@@ -16,8 +16,6 @@ use crate::root::{Document, Ground};
 
 /// Of each record, in bytes.
 const PAYLOAD: usize = 1024;
-/// No segment is longer: the broker's default (`--segment-bytes`).
-const SEGMENT: u64 = 256 << 20;
 /// Written at a time, in records.
 const BATCH: u64 = 1024;
 
@@ -31,7 +29,7 @@ pub(super) struct Layout {
 impl Layout {
     /// Makes `count` segments, unless an earlier case has; what brokers have left behind is removed. No broker may run.
     pub(super) fn prepare(ground: &Ground, count: u64, interrupt: &Interrupt) -> Result<Layout> {
-        Layout::prepare_with(ground, count, SEGMENT, interrupt)
+        Layout::prepare_with(ground, count, broker::SEGMENT, interrupt)
     }
 
     fn prepare_with(
