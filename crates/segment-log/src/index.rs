@@ -33,6 +33,41 @@ pub(crate) fn is_due(entries: &[Entry], position: u64, interval: u64) -> bool {
     entries.last().is_none_or(|last| position - u64::from(last.position) >= interval)
 }
 
+/// How many entries at the beginning `is_before` holds for, as `partition_point` has it, looked for from `guess` on in steps that double. A
+/// long index does not fit into the processor's caches: halving it costs a miss for each step, and more than anything else that a small
+/// fetch does in this program (a fifth of its time, with 256 consumers of 200,000 entries).
+pub(crate) fn point_near(
+    entries: &[Entry],
+    guess: usize,
+    is_before: impl Fn(&Entry) -> bool,
+) -> usize {
+    let holds = |at: usize| entries.get(at).is_some_and(&is_before);
+    let (mut low, mut high) = (guess.min(entries.len()), guess.min(entries.len()));
+    let mut step = 1;
+    if holds(low) {
+        while holds(high) {
+            low = high + 1;
+            high = (high + step).min(entries.len());
+            step *= 2;
+        }
+    } else {
+        while low > 0 && !holds(low - 1) {
+            high = low - 1;
+            low = low.saturating_sub(step);
+            step *= 2;
+        }
+    }
+    // All before `low` hold, but for those between it and `high`, of which nobody knows.
+    let low = low.min(high);
+    low + entries[low..high].partition_point(is_before)
+}
+
+/// Where in the index the entry of an offset should be, if records were all of one length.
+pub(crate) fn guess(entries: &[Entry], offset: u32) -> usize {
+    let last = entries.last().map_or(0, |last| u64::from(last.offset));
+    (u64::from(offset) * entries.len() as u64 / (last + 1)) as usize
+}
+
 /// What an index file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IndexFile {
@@ -178,6 +213,27 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_near_is_found_as_by_halving(
+            steps in prop::collection::vec(1..9_u32, 0..200),
+            guess in 0..250_usize,
+            offset in 0..1000_u32,
+        ) {
+            let mut offset_of = 0;
+            let entries: Vec<_> = steps
+                .iter()
+                .map(|step| {
+                    offset_of += step;
+                    Entry { offset: offset_of, position: offset_of }
+                })
+                .collect();
+            let is_before = |entry: &Entry| entry.offset <= offset;
+            let expected = entries.partition_point(is_before);
+            prop_assert_eq!(point_near(&entries, guess, is_before), expected);
+            let guessed = super::guess(&entries, offset);
+            prop_assert_eq!(point_near(&entries, guessed, is_before), expected);
+        }
+
         #[test]
         fn no_flipped_bit_and_no_cut_goes_unseen(
             at in any::<prop::sample::Index>(),

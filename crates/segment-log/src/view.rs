@@ -1,6 +1,10 @@
 //! What readers see: the segments and their indexes, and how far they may read. Looking something up makes no system call.
 
-use crate::{error::OutOfRange, index::Entry, tail::Tail};
+use crate::{
+    error::OutOfRange,
+    index::{Entry, guess, point_near},
+    tail::Tail,
+};
 use sendrail_transfer::{FileRange, Medium};
 use std::{collections::VecDeque, fs::File, sync::Arc, time::SystemTime};
 
@@ -179,8 +183,12 @@ fn span(
         position: u64::from(entry.position),
     };
     let wanted = (offset - base) as u32;
-    let in_sparse = sparse.partition_point(|entry| entry.offset <= wanted);
-    let in_recent = recent.partition_point(|entry| entry.offset <= wanted);
+    let in_sparse = point_near(sparse, guess(sparse, wanted), |entry| entry.offset <= wanted);
+    let in_recent = if recent.front().is_some_and(|oldest| oldest.offset <= wanted) {
+        recent.partition_point(|entry| entry.offset <= wanted)
+    } else {
+        0
+    };
     let before = |entries: Option<&Entry>| entries.map(edge);
     let from = before(in_sparse.checked_sub(1).and_then(|at| sparse.get(at)))
         .into_iter()
@@ -193,8 +201,9 @@ fn span(
         return span(from, visible);
     }
     let within = |entry: &Entry| u64::from(entry.position) <= most;
-    let last_sparse = sparse[in_sparse..].partition_point(within) + in_sparse;
-    let last_recent = recent.partition_point(within);
+    let last_sparse = point_near(sparse, in_sparse, within);
+    let last_recent =
+        if recent.front().is_some_and(within) { recent.partition_point(within) } else { 0 };
     let last = (last_sparse > in_sparse).then(|| edge(&sparse[last_sparse - 1]));
     let last = last
         .into_iter()

@@ -38,7 +38,7 @@ const RECEIVED: usize = 64 << 10;
 
 /// Up to so many bytes of records are copied behind the head, and leave with it by one call; beyond, copying costs more than the
 /// second call (docs/decisions/0016).
-const COPIED: u64 = 4 << 10;
+const COPIED: u64 = 8 << 10;
 
 /// With so many bytes of answers nothing more is put behind them: they leave first.
 const ENOUGH: usize = 64 << 10;

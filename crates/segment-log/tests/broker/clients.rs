@@ -59,7 +59,7 @@ fn two_hundred_and_fifty_six_consumers_at_the_tail() {
 
 /// Records that are too long to be copied from memory.
 fn long_ones(offsets: std::ops::Range<u64>) -> u64 {
-    offsets.filter(|offset| payload(*offset).len() + 16 > 4096).count() as u64
+    offsets.filter(|offset| payload(*offset).len() + 16 > 8192).count() as u64
 }
 
 #[test]
