@@ -6,6 +6,7 @@
 use std::ffi::CString;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::sync::LazyLock;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use rustix::fs::renameat;
@@ -37,6 +38,10 @@ pub(super) struct About {
     /// The caller's own.
     #[serde(with = "encoded")]
     pub(super) note: Vec<u8>,
+    /// Bytes that were on the disk when this was written.
+    pub(super) safe: u64,
+    /// Since when the machine ran then ([`boot`]).
+    pub(super) boot: String,
     /// Set right before the file gets its name: if its data is gone after that, it has it.
     pub(super) ending: Option<End>,
 }
@@ -60,6 +65,15 @@ pub(super) enum Unreadable {
 
 pub(super) fn name(id: UploadId) -> CString {
     c_string(format!("{id}.about").as_bytes())
+}
+
+/// What tells one run of the machine from another: random(4). Empty if nobody can say.
+pub(super) fn boot() -> &'static str {
+    static BOOT: LazyLock<String> = LazyLock::new(|| {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        id.trim_end().to_owned()
+    });
+    &BOOT
 }
 
 /// Reads the record of an upload.

@@ -16,7 +16,7 @@ use super::id::UploadId;
 use super::place::Place;
 use super::plain::Arrival;
 use super::room::Room;
-use super::temporary::{self, Tried};
+use super::temporary::{self, part_name};
 use super::upload::{ResumableTerms, Resumed, Upload};
 use super::workshop::Workshop;
 use crate::confine::Confinement;
@@ -128,7 +128,9 @@ impl Landing {
         let device = sys::fstat(directory.as_fd()).map_err(asking)?.device;
         let file_system = sys::file_system(directory.as_fd()).map_err(asking)?;
         let trying = |error| LandingError::from_kernel(shown(), "making a file in", error);
-        let tried = temporary::try_in(directory.as_fd()).map_err(trying)?;
+        let has_unnamed = temporary::has_unnamed(directory.as_fd())
+            .map_err(|error| trying(error.into()))?
+            && may_be_unnamed;
         let again = rustix::io::fcntl_dupfd_cloexec(&directory, 0)
             .map_err(|error| opening(error.into()))?;
         let inner = Inner {
@@ -146,13 +148,14 @@ impl Landing {
                 Symlinks::SameRoot | Symlinks::Follow => Symlinks::SameRoot,
             },
             dotfiles: root.options().dotfiles,
-            has_unnamed: may_be_unnamed && tried == Tried::Unnamed,
+            has_unnamed,
             may_be_unnamed,
             turns: std::array::from_fn(|_| Mutex::default()),
         };
         let landing = Self { inner: Arc::new(inner) };
-        landing.sweep().map_err(|error| match error {
+        landing.take_up().map_err(|error| match error {
             ArrivalError::Io { doing, error } => LandingError::from_kernel(shown(), doing, error),
+            ArrivalError::ReadOnly => LandingError::ReadOnly { path: shown() },
             _ => LandingError::NotPermitted { path: shown() },
         })?;
         Ok(landing)
@@ -224,6 +227,16 @@ impl Landing {
             self.count()?;
         }
         Ok(swept)
+    }
+
+    /// What an earlier process left; and whether files can be made where they need names.
+    fn take_up(&self) -> Result<(), ArrivalError> {
+        if !self.inner.has_unnamed {
+            let name = part_name()?;
+            self.inner.workshop.make(&name)?;
+            self.inner.workshop.remove(&name);
+        }
+        self.sweep().map(|_| ())
     }
 
     fn count(&self) -> Result<(), ArrivalError> {

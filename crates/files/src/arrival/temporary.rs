@@ -2,10 +2,9 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat, openat, readlinkat};
 use rustix::io::Errno;
 
 use super::error::ArrivalError;
@@ -13,28 +12,23 @@ use super::id::UploadId;
 use super::landing::{Inner, c_string};
 use super::place::Place;
 
-/// What a directory can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tried {
-    Unnamed,
-    OnlyNamed,
-}
-
 /// What others may do is for the umask to say, as for any program that makes files.
 pub(super) const MODE: Mode = Mode::from_raw_mode(0o666);
 
-/// Makes a file in the directory, and gives it a name for a moment if it has none: both must be possible.
-pub(super) fn try_in(directory: BorrowedFd<'_>) -> io::Result<Tried> {
-    let name = c_string(format!(".upload-{}", UploadId::random()?).as_bytes());
-    if let Ok(file) = unnamed(directory)
-        && link(&file, directory, &name).is_ok()
-    {
-        unlinkat(directory, &name, AtFlags::empty())?;
-        return Ok(Tried::Unnamed);
+/// Whether files without a name can be made in the directory, and get one. Nothing is left, whoever is killed when; an error says that
+/// no files can be made at all.
+pub(super) fn has_unnamed(directory: BorrowedFd<'_>) -> Result<bool, Errno> {
+    match unnamed(directory) {
+        // What linkat(2) will go by.
+        Ok(file) => Ok(readlinkat(CWD, proc_path(&file), Vec::new()).is_ok()),
+        Err(error) if is_unknown(error) => Ok(false),
+        Err(error) => Err(error),
     }
-    named(directory, &name)?;
-    unlinkat(directory, &name, AtFlags::empty())?;
-    Ok(Tried::OnlyNamed)
+}
+
+/// open(2): what kernels and file systems say that do not know `O_TMPFILE`.
+fn is_unknown(error: Errno) -> bool {
+    matches!(error, Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT)
 }
 
 /// A file without a name that can get one.
@@ -51,12 +45,15 @@ pub(super) fn named(directory: BorrowedFd<'_>, name: &CStr) -> Result<File, Errn
 
 /// Gives a file without a name one, if it is free (else EEXIST).
 pub(super) fn link(file: &File, directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    let path = c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes());
-    match linkat(CWD, &path, directory, name, AtFlags::SYMLINK_FOLLOW) {
+    match linkat(CWD, proc_path(file), directory, name, AtFlags::SYMLINK_FOLLOW) {
         // No /proc here. linkat(2): without it, this needs CAP_DAC_READ_SEARCH, or Linux 6.10 and the same credentials.
         Err(Errno::NOENT) => linkat(file, c"", directory, name, AtFlags::EMPTY_PATH),
         other => other,
     }
+}
+
+fn proc_path(file: &File) -> CString {
+    c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())
 }
 
 /// Who has a file.
@@ -80,6 +77,11 @@ pub(super) fn lock(file: &File) -> Result<(), Errno> {
     try_lock(file).map(|_| ())
 }
 
+/// Others may have it now, also if a process that has just been forked still has this descriptor too.
+pub(super) fn unlock(file: &File) {
+    let _ = flock(file, FlockOperation::Unlock);
+}
+
 /// A file that is not visible, and gone when it is dropped.
 #[derive(Debug)]
 pub(super) struct Temporary {
@@ -93,8 +95,7 @@ impl Temporary {
         if landing.has_unnamed_on(place.device) {
             match unnamed(place.folder.as_fd()) {
                 Ok(file) => return Ok(Self { file, name: None }),
-                // open(2): what kernels and file systems say that do not know it.
-                Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {}
+                Err(error) if is_unknown(error) => {}
                 Err(error) => return Err(ArrivalError::doing("making a file")(error)),
             }
         }

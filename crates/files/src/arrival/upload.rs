@@ -92,8 +92,9 @@ impl Upload {
             return Err(ArrivalError::BadName { why: "there is too much to remember of it" });
         }
         let Terms { only_if_absent, only_if, len } = terms;
-        let about =
-            About { path: path.to_vec(), owner, len, only_if_absent, digests, note, ending: None };
+        let (path, boot) = (path.to_vec(), about::boot().to_owned());
+        let (safe, ending) = (0, None);
+        let about = About { path, owner, len, only_if_absent, digests, note, safe, boot, ending };
         let id = UploadId::random().map_err(ArrivalError::doing("asking for random bytes"))?;
         let hold = landing.active.take(id).ok_or(ArrivalError::Busy)?;
         let file = landing.workshop.make(&data_name(id))?;
@@ -115,7 +116,8 @@ impl Upload {
         owner: Option<&str>,
     ) -> Result<Resumed, ArrivalError> {
         let landing = Arc::clone(&landing.inner);
-        let about = read(&landing, id, owner)?;
+        // Whose it is first: nobody is told to stop by somebody else.
+        read(&landing, id, owner)?;
         let hold = landing.active.take(id).ok_or(ArrivalError::Busy)?;
         let file = match landing.workshop.open(&data_name(id)) {
             Ok(file) => file,
@@ -132,6 +134,8 @@ impl Upload {
         if stat.links == 0 || age(&stat) >= landing.options.keep {
             return Err(ArrivalError::NotFound);
         }
+        // Nobody but us can change it any more.
+        let about = read(&landing, id, owner)?;
         if let Some(end) = about.ending
             && landing.place(&about.path).is_ok_and(|place| is_there(&landing, &place, &end))
         {
@@ -139,15 +143,42 @@ impl Upload {
             landing.workshop.remove(&data_name(id));
             return ended(&landing, id, owner).map(Resumed::Completed);
         }
-        // What is told to be stored has to be, also what nobody was told of by the one before.
-        if landing.options.sync {
-            fdatasync(&file).map_err(ArrivalError::doing("writing to the disk"))?;
+        let claim = Some(landing.room.take_up(id, about.len));
+        let (offset, only_if) = (stat.len, None);
+        let mut upload = Self { landing, id, about, file, offset, claim, only_if, hold };
+        upload.settle()?;
+        Ok(Resumed::Open(upload))
+    }
+
+    /// How much of it there is. As long as the machine runs it is all that was written, whoever was killed. After that only what was
+    /// on the disk: a file that was growing when the power failed may be longer, and end in zeros (ext4 writes the length of a file
+    /// before bytes in a block that it had already).
+    fn settle(&mut self) -> Result<(), ArrivalError> {
+        let boot = about::boot();
+        let is_same_run = !boot.is_empty() && self.about.boot == boot;
+        if !is_same_run {
+            if self.offset < self.about.safe {
+                tracing::warn!(upload = ?self.id, "an upload has lost bytes that were on the disk: it is as if gone");
+                return Err(ArrivalError::NotFound);
+            }
+            self.offset = self.about.safe;
+            let cut = rustix::fs::ftruncate(&self.file, self.offset);
+            cut.map_err(ArrivalError::doing("cutting off what is not sure"))?;
+            boot.clone_into(&mut self.about.boot);
+            self.remember()?;
         }
-        let claim = landing.room.take_up(id, about.len);
-        let only_if = None;
-        let offset = stat.len;
-        let claim = Some(claim);
-        Ok(Resumed::Open(Self { landing, id, about, file, offset, claim, only_if, hold }))
+        // What is told to be stored has to be, also what nobody was told of by the one before.
+        if self.landing.options.sync { self.make_safe() } else { Ok(()) }
+    }
+
+    /// All that has arrived is on the disk, and so is that it is.
+    fn make_safe(&mut self) -> Result<(), ArrivalError> {
+        if self.about.safe != self.offset {
+            fdatasync(&self.file).map_err(ArrivalError::doing("writing to the disk"))?;
+            self.about.safe = self.offset;
+            about::write(&self.landing.workshop, self.id, &self.about, true)?;
+        }
+        Ok(())
     }
 
     /// Its name.
@@ -175,8 +206,9 @@ impl Upload {
         self.offset == 0
     }
 
-    /// Bytes that have arrived and are safe: from the disk's point of view with [`LandingOptions::sync`](crate::LandingOptions), else
-    /// from that of the kernel, so that a killed process takes none of them back, but a power failure may.
+    /// Bytes that have arrived and are safe. Nothing takes them back as long as the machine runs; with
+    /// [`LandingOptions::sync`](crate::LandingOptions) also no power failure. Without, such a failure takes back what came since an
+    /// `Upload` of it was last dropped.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -221,12 +253,20 @@ impl Upload {
     }
 
     /// So many bytes more have been written to the file. When this returns they are safe, and may be acknowledged: the new offset.
+    ///
+    /// With [`LandingOptions::sync`](crate::LandingOptions) that is two or three writes to the disk that are waited for. Right before
+    /// [`complete`](Self::complete), [`arrived`](Self::arrived) will do.
     pub fn advanced(&mut self, bytes: u64) -> Result<u64, ArrivalError> {
-        if self.landing.options.sync && bytes > 0 {
-            fdatasync(&self.file).map_err(ArrivalError::doing("writing to the disk"))?;
+        self.arrived(bytes);
+        if self.landing.options.sync {
+            self.make_safe()?;
         }
-        self.offset = self.offset.saturating_add(bytes);
         Ok(self.offset)
+    }
+
+    /// So many bytes more have been written to the file. They are not to be acknowledged yet.
+    pub fn arrived(&mut self, bytes: u64) {
+        self.offset = self.offset.saturating_add(bytes);
     }
 
     /// All has arrived: makes the file visible under its name, as [`Arrival::finish`](crate::Arrival::finish). The digests are made of
@@ -292,9 +332,13 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(claim) = &mut self.claim {
-            claim.wait(self.id);
+        let Some(mut claim) = self.claim.take() else { return };
+        // Also without sync: the machine may be started anew before anybody goes on with it.
+        if let Err(error) = self.make_safe() {
+            tracing::warn!(upload = ?self.id, "what has arrived of an upload is not on the disk: {error}");
         }
+        claim.wait(self.id);
+        temporary::unlock(&self.file);
     }
 }
 

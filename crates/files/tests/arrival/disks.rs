@@ -19,7 +19,7 @@ use sendrail_files::{
 use crate::{arriving, is_record, landing, len, names, options, pattern, put};
 
 /// Runs `body` in a thread with a mount namespace of its own (mount_namespaces(7)), and an empty folder to mount something at.
-fn with_mounts(body: impl FnOnce(&Path) + Send) {
+pub(crate) fn with_mounts(body: impl FnOnce(&Path) + Send) {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: mounting needs root");
         return;
@@ -57,7 +57,7 @@ fn on_a_new(kind: &str, mib: u64, options: &str, body: impl FnOnce(&Path) + Send
     });
 }
 
-fn succeeds(command: &mut Command) -> bool {
+pub(crate) fn succeeds(command: &mut Command) -> bool {
     match command.output() {
         Ok(output) if output.status.success() => true,
         Ok(output) => {

@@ -5,6 +5,7 @@ mod concurrent;
 mod disks;
 mod killed;
 mod plain;
+mod power;
 mod quota;
 mod resumable;
 mod sweeping;
