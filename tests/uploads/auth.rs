@@ -1,6 +1,6 @@
 //! Who may upload: tokens, by `sendrail token`, in both schemes; nobody by accident.
 
-use super::{begin_put, put};
+use super::{begin_put, client::Resumable, put};
 use crate::harness::{Journal, Server, Tree, eventually};
 use std::{
     fs,
@@ -107,6 +107,22 @@ fn without_a_token_no_body_is_asked_for_however_long() {
         assert_eq!(response.status, 401, "{target} {fields}: {}", response.head);
         assert_eq!(response.field("Connection"), Some("close"));
     }
+}
+
+#[test]
+fn an_upload_is_of_whoever_began_it() {
+    let (tree, tokens, journal) = (Tree::new(), Tokens::new(), Journal::new());
+    let (alice, bob) = (tokens.add("alice"), tokens.add("bob"));
+    let server = tokens.serve(&tree, &journal);
+    let hers = Resumable::create(&server, "/a.bin", &bearer(&alice));
+    let his = |method: &str, who: &str| server.connect().ask(method, &hers.location, who).status;
+    for method in ["HEAD", "GET", "PATCH", "DELETE"] {
+        assert_eq!(his(method, &bearer(&bob)), 404, "{method}");
+        assert_eq!(his(method, ""), 401, "{method}");
+    }
+    assert_eq!(hers.append(&server, 0, b"hers", true).status, 201);
+    assert_eq!(server.connect().get("/a.bin", "").body, b"hers");
+    assert!(Resumable::try_create(&server, "/b.bin", "").is_err_and(|no| no.status == 401));
 }
 
 #[test]

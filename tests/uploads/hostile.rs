@@ -168,6 +168,43 @@ fn names_that_lead_elsewhere_are_refused() {
 }
 
 #[test]
+fn without_a_length_it_is_refused() {
+    let tree = Tree::new();
+    tree.file("a.txt", "old");
+    let server = serve(&tree, &[]);
+    let mut connection = server.connect();
+    assert_eq!(connection.ask("PUT", "/a.txt", "").status, 411);
+    assert_eq!(connection.get("/a.txt", "").body, b"old", "and the connection lives");
+    assert_eq!(connection.ask("PUT", "/a.txt", "Content-Length: 0\r\n").status, 204);
+    assert_eq!(connection.get("/a.txt", "").body, b"", "that one is meant to be empty");
+}
+
+#[test]
+fn a_form_says_the_name_in_a_field_of_its_own() {
+    let tree = Tree::new();
+    tree.file("in/there.txt", "there");
+    let server = serve(&tree, &[]);
+    let mut connection = server.connect();
+    let named = |name: &str| format!("Content-Disposition: inline; filename=\"{name}\"\r\n");
+    for (target, name, status) in [
+        ("/in/", "new.txt", 201),
+        ("/", "../../up.txt", 201),
+        ("/in/", "..", 409),
+        ("/in/", ".hidden", 400),
+        ("/none/", "new.txt", 409),
+    ] {
+        connection.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n{}\r\nx",
+            named(name)
+        ));
+        let response = connection.response(false);
+        assert_eq!(response.status, status, "{target} {name}: {}", response.head);
+    }
+    assert_eq!(names(tree.path()), ["in", "up.txt"]);
+    assert_eq!(names(&tree.path().join("in")), ["new.txt", "there.txt"]);
+}
+
+#[test]
 fn other_methods_do_nothing() {
     let tree = Tree::new();
     tree.file("a.txt", "a");

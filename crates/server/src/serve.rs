@@ -52,6 +52,11 @@ pub fn run(mut config: Config) -> Result<(), Problem> {
         .init();
     let measured = settle_small_files(&mut config);
     let config = Arc::new(config);
+    if let Some(uploads) = &config.uploads {
+        uploads
+            .sweep_now_and_then()
+            .map_err(|error| Problem::new(format!("cannot start a thread for uploads: {error}")))?;
+    }
     let (bound, per_worker) = listen::bind(&config.listen, config.workers)?;
     let (log, writer) = log::start(&config.access_log)?.unzip();
     // Before anybody can know that the server is there: from then on a signal means what it says.

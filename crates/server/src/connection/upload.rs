@@ -18,7 +18,7 @@ use crate::{
 };
 use rustix::io::ioctl_fionread;
 use sendrail_http::upload::Reply as Answer;
-use sendrail_sys::{poll::wait_readable, send::recv_discard};
+use sendrail_sys::{poll::wait_readable, send::recv_discard, sockopt::set_receive_low_water};
 use sendrail_transfer::disk_pool::{Job, Turn, Whose};
 use std::{
     io,
@@ -82,6 +82,9 @@ impl Connection {
         // Only the time that is the sender's counts.
         let (origin, mut waited) = (Instant::now(), Duration::ZERO);
         let mut pace = Pace::new(origin, 0);
+        if let Some(missing) = work.awaits() {
+            self.wait_for_all(&work, missing).await;
+        }
         loop {
             let stand;
             (work, stand) = match self.take_turns(uploads, work).await {
@@ -147,6 +150,16 @@ impl Connection {
                 Err(self.lost(&why))
             }
         }
+    }
+
+    /// Waits until the rest of a short body is there, for a moment: whoever takes longer is looked after as everybody is.
+    async fn wait_for_all(&self, work: &Work, missing: u32) {
+        let is_there = || ioctl_fionread(self.fd()).is_ok_and(|there| there >= missing.into());
+        if is_there() || set_receive_low_water(self.fd(), missing).is_err() {
+            return;
+        }
+        self.wait_until_readable(work, Instant::now() + GLANCE).await;
+        let _ = set_receive_low_water(self.fd(), 1); // it was possible before
     }
 
     /// Waits until there is as much as was asked for, or something at `deadline`.

@@ -128,8 +128,9 @@ impl Site {
             },
         };
         match (target, head.method) {
-            (target, Method::Options) => self.options(&target, head, persist),
-            (target @ Target::Server, _) => self.options(&target, head, persist),
+            (target @ Target::Server, _) | (target, Method::Options) => {
+                self.options(&target, head, persist)
+            }
             (Target::Path(target), _) if self.is_unfinished(&target) => {
                 self.open_error(&OpenError::NotFound, head, persist)
             }

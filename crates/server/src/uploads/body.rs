@@ -208,7 +208,10 @@ impl Body {
         };
         let step = step.unwrap_or_else(Step::Failed);
         let offset = self.offset();
-        if let Some(Err(error)) = self.trace.as_mut().map(|trace| trace.up_to(offset)) {
+        if !self.is_direct()
+            && let Some(trace) = &mut self.trace
+            && let Err(error) = trace.up_to(offset)
+        {
             return Step::Failed(Fault::File(error));
         }
         match step {
@@ -226,6 +229,18 @@ impl Body {
             && reception.holds_something()
         {
             let _ = reception.write_held(); // how far it came is known by the offset
+        }
+    }
+
+    /// Whether it goes past the page cache, where it leaves no trace.
+    fn is_direct(&self) -> bool {
+        match &self.way {
+            Way::Engine(engine) => {
+                let refused =
+                    engine.reception.as_ref().map(|it| !it.received().refusals.is_empty());
+                engine.method == ReceiveMethod::Direct && refused != Some(true)
+            }
+            Way::Buffer { .. } | Way::Chunks(_) => false,
         }
     }
 
@@ -421,7 +436,7 @@ fn add(sum: &mut Received, more: &Received) {
     sum.system_calls += more.system_calls;
     sum.copied += more.copied;
     sum.waits += more.waits;
-    sum.refusals.extend(more.refusals.iter().cloned());
+    sum.refusals.extend(more.refusals.iter().copied());
     for method in &more.methods {
         if !sum.methods.contains(method) {
             sum.methods.push(*method);

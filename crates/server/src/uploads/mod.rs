@@ -14,9 +14,9 @@ pub(crate) mod work;
 use crate::config::Limits;
 use news::News;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-use sendrail_files::{Landing, UploadId};
+use sendrail_files::{Landing, Swept, UploadId};
 use sendrail_http::upload;
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, io, path::PathBuf, sync::Arc, thread, time::Duration};
 use tokens::Tokens;
 
 /// Where files may arrive, from whom, and under which rules.
@@ -113,6 +113,37 @@ impl Uploads {
 }
 
 impl Uploads {
+    /// From now on takes away, now and then, what nobody has gone on with for too long.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a thread (`pthread_create(3)`).
+    pub(crate) fn sweep_now_and_then(self: &Arc<Self>) -> io::Result<()> {
+        let uploads = Arc::downgrade(self);
+        let keep = self.landing.options().keep;
+        let pause = (keep / 4).clamp(Duration::from_secs(10), Duration::from_mins(10));
+        let sweep = move || {
+            loop {
+                thread::sleep(pause);
+                let Some(uploads) = uploads.upgrade() else { return };
+                match uploads.landing.sweep() {
+                    Ok(swept) if swept.removed > 0 => {
+                        let Swept { removed, bytes, unfinished, .. } = swept;
+                        tracing::info!(
+                            removed,
+                            bytes,
+                            unfinished,
+                            "uploads that nobody went on with"
+                        );
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::error!(%error, "unfinished uploads cannot be looked at"),
+                }
+            }
+        };
+        thread::Builder::new().name("uploads".to_owned()).spawn(sweep).map(drop)
+    }
+
     /// Takes the file of tokens as it is now. If it cannot be, those that are known stay so.
     pub(crate) fn read_tokens_again(&self) {
         let Who::Holders(tokens) = &self.who else { return };

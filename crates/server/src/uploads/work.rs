@@ -37,6 +37,10 @@ const SOCKET: Duration = Duration::from_millis(2);
 const LAST: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Up to this length in bytes a body is worth a thread when all of it is there: then one trip to the disk is all that it takes. Fits into
+/// what a socket holds before anybody has tuned it (tcp_rmem, tcp(7)).
+const SHORT: u64 = 64 << 10;
+
 /// What a request brings, from what its head says.
 #[derive(Debug)]
 pub(crate) struct Arriving {
@@ -103,6 +107,15 @@ impl Work {
         };
         let called = Arc::default();
         Self { uploads, arriving, ahead, under_way: None, received: None, left, interim: 0, called }
+    }
+
+    /// How much more of a short body there will be before it is worth a thread. None, if the client has to be asked for it first, or
+    /// told where it goes: what can be refused is refused before.
+    pub(crate) fn awaits(&self) -> Option<u32> {
+        let Framing::Length(len @ ..=SHORT) = self.arriving.framing else { return None };
+        let missing = len.saturating_sub(self.ahead.len() as u64);
+        let may_wait = !self.arriving.expects && matches!(self.arriving.what, What::Store(..));
+        (may_wait && missing > 0).then_some(missing as u32)
     }
 
     /// The answer, if no disk is needed for it.
@@ -333,10 +346,9 @@ impl Work {
                 stored.map(|stored| self.said_of_stored(path, &stored))
             }
             Target::Resumable { upload, preconditions, complete, is_new } => verified
-                .map_err(|error| {
+                .inspect_err(|_| {
                     // As if this request had not been: the client sends it again.
                     let _ = upload.file().set_len(upload.offset());
-                    error
                 })
                 .and_then(|()| self.finish_part(upload, end, &preconditions, complete, is_new)),
         };
@@ -361,7 +373,7 @@ impl Work {
         match upload.complete(condition(preconditions)) {
             Ok(stored) => {
                 let mut reply = self.said_of_stored(upload.path(), &stored);
-                reply.complete = Some(true);
+                (reply.offset, reply.complete) = (Some(offset), Some(true));
                 Ok(reply)
             }
             Err(error) => {
@@ -404,7 +416,7 @@ impl Work {
     fn again(&self, completed: &Completed) -> Reply {
         let status = if completed.created { Status::CREATED } else { Status::NO_CONTENT };
         let mut reply = Reply::new(status, self.arriving.to.interop);
-        reply.complete = Some(true);
+        (reply.offset, reply.complete) = (Some(completed.len), Some(true));
         if let Some(facts) = &completed.facts {
             answer::add_validators(&mut reply, facts);
         }
