@@ -1,7 +1,8 @@
 //! What many followers share, and what there is where the kernel does not tell.
 
 use super::{Follower, NEVER, SOON, append, appending};
-use crate::harness::{Connection, Server, Tree, bytes, eventually, has, process};
+use crate::harness::{Connection, Journal, Server, Tree, bytes, eventually, has, process};
+use serde_json::Value;
 use std::{
     fs,
     io::Write,
@@ -78,6 +79,7 @@ fn nothing_is_asked_while_nothing_happens() {
     }
     let tree = Tree::new();
     let path = tree.file("build.log", "first\n");
+    let journal = Journal::new();
     let log = Tree::new();
     let trace = log.path().join("trace");
     let mut command = Command::new("strace");
@@ -86,7 +88,8 @@ fn nothing_is_asked_while_nothing_happens() {
         .arg("serve")
         .arg(tree.path())
         .args(["--listen", "127.0.0.1:0", "--workers", "1"])
-        .args(SOON);
+        .args(SOON)
+        .args(journal.arguments());
     let mut server = Server::spawn(command);
     let writer = appending(&path);
     let mut followers: Vec<Follower> =
@@ -141,9 +144,90 @@ fn nothing_is_asked_while_nothing_happens() {
     for follower in &mut followers {
         assert_eq!(follower.end(), (Vec::new(), "finished".into()));
     }
+    let all = lines();
     let id = process::child(server.child.id());
     assert!(Command::new("kill").args(["-s", "TERM", &id.to_string()]).status().unwrap().success());
     server.wait();
+    let counted = |entry: &Value| entry["receipt"]["system_calls"].as_u64().unwrap();
+    let counted: u64 = journal.wait_for(20).iter().map(counted).sum();
+    let seen = ["sendto(", "sendmsg(", "preadv2(", "SO_KEEPALIVE", "TCP_KEEP"];
+    // Before it accepts anybody it measures what small files cost.
+    let begin = all.iter().position(|line| line.contains("listening on")).unwrap();
+    let seen = seen.map(|name| (name, calls(&all[begin..], name)));
+    let sum: usize = seen.iter().map(|(_, count)| count).sum();
+    assert_eq!(counted, sum as u64, "{seen:?}");
+}
+
+/// Events that are told nobody: the queue has an end (IN_Q_OVERFLOW, `inotify(7)`).
+#[test]
+fn what_the_kernel_could_not_tell_is_found() {
+    let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let most: usize = most.trim().parse().unwrap();
+    if most > 100_000 {
+        eprintln!("skipped: the queue has room for {most} events");
+        return;
+    }
+    let tree = Tree::new();
+    let paths = ["a.log", "b.log"].map(|name| tree.file(name, "first\n"));
+    let server = Server::start(&tree, NEVER);
+    let mut writers = paths.each_ref().map(|path| appending(path));
+    let mut followers =
+        ["/a.log?follow", "/b.log?follow"].map(|target| Follower::of(&server, target));
+    for follower in &mut followers {
+        assert_eq!(follower.take(6), b"first\n");
+    }
+    server.signal("STOP");
+    // In turns, for what is the same as the last event is not queued again.
+    for _ in 0..most {
+        for writer in &mut writers {
+            writer.write_all(b"x").unwrap();
+        }
+    }
+    fs::rename(&paths[0], tree.path().join("old")).unwrap();
+    drop(writers);
+    server.signal("CONT");
+    assert!(followers[0].end() == (vec![b'x'; most], "renamed".into()));
+    assert!(followers[1].take(most) == vec![b'x'; most]);
+}
+
+/// Who writes is told to the file's owner alone (`EACCES` of F_SETLEASE, `fcntl(2)`): then it ends by quiet.
+#[test]
+fn a_server_that_is_not_told_who_writes_waits_until_it_is_quiet() {
+    use std::os::unix::fs::PermissionsExt;
+    let as_nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let able = Command::new("setpriv").args(as_nobody).arg("true").stderr(Stdio::null()).status();
+    if !able.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: setpriv cannot make this nobody's process");
+        return;
+    }
+    let tree = Tree::new();
+    fs::set_permissions(tree.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for (what, why) in [("close", "finished"), ("nothing", "finished"), ("rename", "renamed")] {
+        let path = tree.file("build.log", "first\n");
+        let mut command = Command::new("setpriv");
+        command.args(as_nobody).env("NO_COLOR", "1").env_remove("RUST_LOG");
+        command.arg(env!("CARGO_BIN_EXE_sendrail")).arg("serve").arg(tree.path());
+        command.args(["--listen", "127.0.0.1:0", "--workers", "1", "--finished-after", "300ms"]);
+        let server = Server::spawn(command);
+        let mut writer = appending(&path);
+        let mut follower = Follower::of(&server, "/build.log?follow");
+        assert_eq!(follower.take(6), b"first\n");
+        match what {
+            "rename" => fs::rename(&path, tree.path().join("old")).unwrap(),
+            _ => {
+                std::thread::sleep(Duration::from_millis(600)); // quiet, but not for six times as long
+                writer.write_all(b"second\n").unwrap();
+                assert_eq!(follower.take(7), b"second\n");
+            }
+        }
+        if what == "close" {
+            drop(writer);
+            assert_eq!(follower.end(), (Vec::new(), why.into()), "{what}");
+        } else {
+            assert_eq!(follower.end(), (Vec::new(), why.into()), "{what}");
+            drop(writer);
+        }
+    }
 }
 
 /// In a user namespace that may have no watch, or no inotify at all (`namespaces(7)`, /proc/sys/user).

@@ -138,7 +138,7 @@ impl LiveFile {
     /// to read them; nothing, if somebody else has.
     pub(crate) fn frame(&self, from: u64, to: u64) -> Option<(Frame, Option<u64>)> {
         let live = self.live.upgrade()?;
-        if to - from > live.small {
+        if to - from > live.shared {
             return None;
         }
         let mut frames = self.frames.borrow_mut();

@@ -30,12 +30,17 @@ use watch::Watches;
 /// No address is like it: clients are known by theirs.
 const NOBODY: u64 = u64::MAX - 1;
 
+/// Up to so many bytes are read once for all followers that are equally far, and sent from memory. What has just been
+/// appended lies in single pages, of which sendfile(2) can put few into a packet: it costs twice as much up to 1 MiB
+/// (docs/decisions/0017-live-files.md). A follower that is slow holds so much at the most.
+const SHARED: u64 = 256 << 10;
+
 /// What a worker knows of files that grow.
 #[derive(Debug)]
 pub(crate) struct Live {
     rules: LiveRules,
     /// Up to so many bytes are read once for all.
-    small: u64,
+    shared: u64,
     ground: Arc<Ground>,
     disks: DiskPool,
     watches: Rc<Watches>,
@@ -46,7 +51,8 @@ impl Live {
     pub(crate) fn new(config: &Config, disks: DiskPool) -> Rc<Self> {
         Rc::new(Self {
             rules: config.live,
-            small: config.files.small_limit(),
+            // A forced method is to be seen at work.
+            shared: if config.transfer.method.is_some() { 0 } else { SHARED },
             ground: Arc::clone(&config.ground),
             disks,
             watches: Rc::default(),
