@@ -24,7 +24,8 @@ arena *ARGS:
     cargo build --release --workspace
     target/release/sendrail-bench {{ARGS}}
 
-# Builds the arena's peers from crates.io, once. The others are packages: nginx, h2o, lighttpd, caddy, apache2.
+# Builds the arena's peers from crates.io, once. The others are packages: nginx, h2o, lighttpd
+# with lighttpd-mod-webdav, caddy, apache2, a JDK.
 peers:
     cargo install --locked --root target/peers static-web-server@2.44.1
     cargo install --locked --root target/peers miniserve@0.35.0
@@ -33,6 +34,10 @@ peers:
 # Builds nginx with its own asynchronous I/O, for the arena's cold cases, from an archive of its source.
 peer-nginx ARCHIVE:
     bench/peers/build-nginx {{ARCHIVE}}
+
+# Builds Caddy with a handler for PUT, for the arena's uploads, from Debian's source package of it.
+peer-caddy SOURCE:
+    bench/peers/build-caddy {{SOURCE}}
 
 # Checks licences, advisories and sources of the dependencies (needs cargo-deny).
 deny:

@@ -81,7 +81,7 @@ impl Peer for Apache {
 mod tests {
     use super::*;
     use crate::peer::template::tests::{directives, promises};
-    use crate::peer::testing::starts_answers_and_stops;
+    use crate::peer::testing::{starts_answers_and_stops, starts_takes_and_stops};
 
     #[test]
     fn the_configuration_is_the_one_the_comparison_promises() {
@@ -114,5 +114,10 @@ mod tests {
     #[test]
     fn it_starts_answers_and_stops() {
         starts_answers_and_stops(&Apache::serving());
+    }
+
+    #[test]
+    fn it_takes_uploads() {
+        starts_takes_and_stops(&Apache::taking_uploads());
     }
 }

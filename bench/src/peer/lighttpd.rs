@@ -74,7 +74,10 @@ impl Peer for Lighttpd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::{template::tests::promises, testing::starts_answers_and_stops};
+    use crate::peer::{
+        template::tests::promises,
+        testing::{starts_answers_and_stops, starts_takes_and_stops},
+    };
 
     #[test]
     fn the_configuration_is_the_one_the_comparison_promises() {
@@ -101,5 +104,10 @@ mod tests {
     #[test]
     fn it_starts_answers_and_stops() {
         starts_answers_and_stops(&Lighttpd::serving());
+    }
+
+    #[test]
+    fn it_takes_uploads() {
+        starts_takes_and_stops(&Lighttpd::taking_uploads());
     }
 }

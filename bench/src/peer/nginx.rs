@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use crate::peer::{
         template::tests::promises,
-        testing::{built, starts_answers_and_stops},
+        testing::{built, starts_answers_and_stops, starts_takes_and_stops},
     };
 
     #[test]
@@ -211,5 +211,10 @@ mod tests {
         starts_answers_and_stops(&Nginx::kernel_aio(&built()));
         starts_answers_and_stops(&Nginx::copying());
         starts_answers_and_stops(&Nginx::named("nginx"));
+    }
+
+    #[test]
+    fn it_takes_uploads() {
+        starts_takes_and_stops(&Nginx::taking_uploads());
     }
 }

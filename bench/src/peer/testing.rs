@@ -19,6 +19,33 @@ pub(super) fn built() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers/bin")
 }
 
+/// The same with a file that is sent to it.
+pub(super) fn starts_takes_and_stops(peer: &dyn Peer) {
+    if let Err(why) = peer.version() {
+        eprintln!("skipped: {why:#}");
+        return;
+    }
+    let Ok(ground) = Ground::prepare(None) else {
+        eprintln!("skipped: no real file system for temporary files here");
+        return;
+    };
+    let place = ground.root().join("in");
+    fs::create_dir(&place).unwrap();
+    fs::set_permissions(&place, Permissions::from_mode(0o777)).unwrap();
+    let server = peer.start(&ground, Place::on_its_core(), &Interrupt::default()).unwrap();
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let bytes: Vec<u8> = (0..3_000_001_u32).map(|number| (number * 7) as u8).collect();
+    let head = "PUT /in/a.bin HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000001\r\nConnection: close\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&bytes).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert!(fs::read(place.join("a.bin")).unwrap() == bytes, "other bytes");
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 1, "nothing but the file");
+}
+
 pub(super) fn starts_answers_and_stops(peer: &dyn Peer) {
     let version = match peer.version() {
         Ok(version) => version,

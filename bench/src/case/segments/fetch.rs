@@ -221,7 +221,15 @@ impl Fetch {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+    use super::super::layout::RECORD_LEN;
+    use super::super::mock;
     use super::*;
+    use crate::load::trial::OtherWork;
+    use crate::peer;
+    use crate::pin::Place;
+    use crate::root::Ground;
 
     #[test]
     fn names_are_a_size_and_a_number() {
@@ -230,5 +238,57 @@ mod tests {
         for name in ["fetch-4k", "fetch-4k-0", "fetch-2k-1", "4k-1", "fetch-1m-99999"] {
             assert_eq!(Fetch::parse(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn java_sends_the_same_records_by_each_of_its_methods() {
+        let Ok(ground) = Ground::prepare(None) else {
+            eprintln!("skipped: no real file system for temporary files here");
+            return;
+        };
+        let interrupt = Interrupt::default();
+        let layout = Layout::prepare_with(&ground, 3, 3_000_000, &interrupt).unwrap();
+        let mut agreed = [Agreed::default(), Agreed::default()];
+        for peer in peer::of_segments() {
+            let server = match peer.start(&ground, Place::on_its_core(), &interrupt) {
+                Ok(server) => server,
+                Err(why) => {
+                    eprintln!("skipped: {why:#}");
+                    return;
+                }
+            };
+            for (agreed, max_bytes) in agreed.iter_mut().zip([4 << 10, 1 << 20]) {
+                agreed.with(server.address, max_bytes, &layout).unwrap();
+                let mut consumers =
+                    Consumers::connect(server.address, 5, max_bytes, &layout, &interrupt).unwrap();
+                let work = consumers.run(Duration::from_millis(100)).unwrap();
+                assert!(work.requests >= 5 && work.body_bytes % RECORD_LEN == 0, "{work:?}");
+            }
+        }
+        let [small, large] = agreed.map(|agreed| agreed.mean());
+        assert!(small > 3000.0 && small <= 4160.0, "{small}: four records, fewer at an end");
+        assert!(large > 100_000.0 && large <= 1_048_576.0, "{large}");
+    }
+
+    #[test]
+    fn who_sends_other_records_does_other_work() {
+        let Ok(ground) = Ground::prepare(None) else {
+            eprintln!("skipped: no real file system for temporary files here");
+            return;
+        };
+        let layout = Layout::prepare_with(&ground, 1, 3_000_000, &Interrupt::default()).unwrap();
+        let file = std::fs::read(&layout.segments[0].path).unwrap();
+        let payload = |record: &[u8]| record[16..].to_vec();
+        let records: Vec<Vec<u8>> = file.chunks(1040).map(payload).collect();
+        let mut agreed = Agreed::default();
+        let right = mock::serve(records.clone().into_iter());
+        agreed.with(right, 4160, &layout).unwrap();
+        agreed.with(right, 4160, &layout).unwrap();
+        let why = agreed.with(right, 5200, &layout).unwrap_err();
+        assert!(why.downcast_ref::<OtherWork>().is_some(), "{why:#}");
+        let mut wrong = records;
+        wrong[1][5] ^= 1;
+        let why = agreed.with(mock::serve(wrong.into_iter()), 4160, &layout).unwrap_err();
+        assert!(format!("{why:#}").contains("not those of the file"), "{why:#}");
     }
 }

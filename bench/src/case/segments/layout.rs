@@ -32,7 +32,7 @@ impl Layout {
         Layout::prepare_with(ground, count, broker::SEGMENT, interrupt)
     }
 
-    fn prepare_with(
+    pub(super) fn prepare_with(
         ground: &Ground,
         count: u64,
         most: u64,
@@ -71,6 +71,23 @@ impl Layout {
             }
         }
         Ok(())
+    }
+
+    /// The segments that a broker has added since.
+    pub(super) fn appended(&self, ground: &Ground) -> Result<Vec<Rc<Document>>> {
+        let mut found = Vec::new();
+        let entries = fs::read_dir(broker::directory(ground)).context("listing segments")?;
+        for entry in entries {
+            let entry = entry.context("listing segments")?;
+            let (path, target) = (entry.path(), String::new());
+            let own = self.segments.iter().any(|segment| segment.path == path);
+            if !own && path.extension().is_some_and(|extension| extension == "log") {
+                let len = entry.metadata().context("looking at a segment")?.len();
+                found.push(Rc::new(Document { target, path, len }));
+            }
+        }
+        ensure!(!found.is_empty(), "nothing was appended to a segment of its own");
+        Ok(found)
     }
 
     /// The offset after the last record.
@@ -144,8 +161,13 @@ mod tests {
         assert!(layout.compare(1924, 1926, &second[..2080]).is_err(), "other records");
         assert!(layout.compare(1924, 1926, &second[1040..3119]).is_err(), "too few bytes");
 
+        assert!(layout.appended(&ground).is_err());
         let left = layout.segments[0].path.with_extension("index");
         fs::write(&left, "").unwrap();
+        let further = left.with_file_name("00000000000000005769.log");
+        fs::write(&further, "1234").unwrap();
+        let found = layout.appended(&ground).unwrap();
+        assert_eq!((found.len(), found[0].len, &found[0].path), (1, 4, &further));
         let appended = fs::OpenOptions::new().append(true).open(&layout.segments[2].path);
         appended.unwrap().write_all(b"more").unwrap();
         let kept = fs::metadata(&layout.segments[0].path).unwrap().modified().unwrap();

@@ -4,6 +4,8 @@
 mod consumers;
 mod fetch;
 mod layout;
+#[cfg(test)]
+mod mock;
 mod tail;
 mod tailing;
 mod trial;

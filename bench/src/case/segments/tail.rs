@@ -1,6 +1,7 @@
 //! `tail`: what consumers at the tail notice of one that lags behind and reads cold segments, in a control group that has no
 //! room for those. Ours alone: no other server here has a tail.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,7 +16,8 @@ use crate::cpu::Machine;
 use crate::peer::Running;
 use crate::process;
 use crate::report::{Against, Bound, CaseReport, Chapter, LeftOut, Measure, Role, mib};
-use crate::residency;
+use crate::residency::{self, Watched};
+use crate::root::Document;
 use crate::sample::{Latency, Reading, Taken};
 
 /// Of 256 MiB each: 3 GiB, as in `cold-1`.
@@ -41,6 +43,8 @@ struct Turn {
     server: String,
     alone: Stretch,
     beside: Stretch,
+    /// Of the segments that were appended to, pages that are no longer in the page cache.
+    tail_pages_gone: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,9 +63,9 @@ struct Stretch {
 
 const RATIO: &str = "tail_p99_to_alone";
 const READ_ALONE: &str = "tail_read_alone";
-const READ_BEYOND: &str = "tail_read_beyond";
+const GONE: &str = "tail_pages_gone";
 
-const FIGURES: [Taken<Turn>; 10] = [
+const FIGURES: [Taken<Turn>; 11] = [
     (Measure::less(RATIO, "tail p99 / alone", "×", 2), |turn| {
         Some(turn.beside.latency.p99? / turn.alone.latency.p99?)
     }),
@@ -72,8 +76,11 @@ const FIGURES: [Taken<Turn>; 10] = [
     (Measure::less(READ_ALONE, "read from disk, alone", "MiB", 2), |turn| {
         Some(mib(turn.alone.read_bytes))
     }),
-    (Measure::less(READ_BEYOND, "read beyond the lagging", "MiB", 2), |turn| {
-        Some(mib(turn.beside.read_bytes) - mib(turn.beside.lagged_bytes))
+    (Measure::less(GONE, "tail pages out of memory", "", 0), |turn| {
+        Some(turn.tail_pages_gone as f64)
+    }),
+    (Measure::less("read_per_lagging_byte", "read per lagging byte", "", 3), |turn| {
+        Some(turn.beside.read_bytes as f64 / turn.beside.lagged_bytes as f64)
     }),
     (Measure::more("lagging_gib_per_second", "lagging", "GiB/s", 2), |turn| {
         Some(turn.beside.lagged_bytes as f64 / GIB / turn.beside.wall_seconds)
@@ -88,11 +95,12 @@ const FIGURES: [Taken<Turn>; 10] = [
     }),
 ];
 
-/// By the key of a measure. Beyond the records themselves a file system reads where they lie: some pages of its own.
+/// By the key of a measure. What was written and has never left the page cache since cannot have been read from a disk: nothing
+/// of what the consumers at the tail have got.
 const BOUNDS: [(&str, Bound); 3] = [
     (RATIO, Bound::at_most(Against::Value, 2.0)),
     (READ_ALONE, Bound::at_most(Against::Value, 0.0)),
-    (READ_BEYOND, Bound::at_most(Against::Value, 1.0)),
+    (GONE, Bound::at_most(Against::Value, 0.0)),
 ];
 
 impl Case for Tail {
@@ -193,7 +201,15 @@ fn measure(arena: &Arena<'_>, name: &str, server: &Running, layout: &Layout) -> 
     };
     let alone = stretch(Until::After(arena.plan.seconds.mul_f64(ALONE))).context("alone")?;
     let beside = stretch(Until::Read(end)).context("beside the consumer that lags")?;
-    Ok(Turn { server: name.to_owned(), alone, beside })
+    let tail_pages_gone = pages_gone(&layout.appended(&arena.ground)?)?;
+    Ok(Turn { server: name.to_owned(), alone, beside, tail_pages_gone })
+}
+
+fn pages_gone(segments: &[Rc<Document>]) -> Result<u64> {
+    let pages = segments.iter().map(|one| one.len.div_ceil(rustix::param::page_size() as u64));
+    let resident = Watched::open(segments)?.resident()?;
+    let pages: u64 = pages.sum();
+    Ok(((1.0 - resident) * pages as f64).round() as u64)
 }
 
 fn read_from_disk(server: &Running) -> Result<u64> {

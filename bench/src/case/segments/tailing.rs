@@ -321,3 +321,25 @@ fn receive(stream: &TcpStream, buffer: &mut [u8]) -> Result<usize> {
         Err(error) => Err(error).context("receiving an answer"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+    use super::super::mock;
+    use super::*;
+
+    #[test]
+    fn everybody_at_the_tail_gets_every_record_while_one_reads_all() {
+        let address = mock::serve((0..3000).map(|number| vec![number as u8; 1024]));
+        let interrupt = Interrupt::default();
+        let mut tailing = Tailing::connect(address, 3, 500.0, 3000, &interrupt).unwrap();
+        let alone = tailing.phase(address, Until::After(Duration::from_millis(200))).unwrap();
+        assert!(alone.appended > 10 && alone.lagged == 0, "{alone:?}");
+        assert_eq!(alone.latency.len(), alone.appended * 3);
+        assert!(alone.latency.min() > 0);
+        let beside = tailing.phase(address, Until::Read(3000)).unwrap();
+        assert!(beside.lagged >= 3000 * 1040, "{beside:?}");
+        assert_eq!(beside.latency.len(), beside.appended * 3);
+    }
+}
