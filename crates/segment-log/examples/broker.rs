@@ -15,6 +15,7 @@ use tokio::{
 
 /// Serves a log of segment files to producers and consumers.
 #[derive(Debug, Parser)]
+#[command(version)]
 struct Arguments {
     /// The directory of the log; made if it is missing
     directory: PathBuf,
@@ -70,7 +71,7 @@ enum Behind {
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    match run(Arguments::parse()) {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("broker: {error}");
@@ -79,7 +80,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let options = Options {
         segment_bytes: arguments.segment_bytes.as_u64(),
         index_interval: arguments.index_interval.as_u64(),
@@ -98,7 +99,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let log = Arc::new(Log::open(&arguments.directory, options)?);
     println!("{}: {}", arguments.directory.display(), log.recovery());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(&arguments, &log))?;
+    runtime.block_on(serve(arguments, &log))?;
     drop(runtime);
     log.sync()?;
     println!("stopped at offset {}", log.end());

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    if arguments.rate.is_some_and(|rate| !(rate > 0.0)) {
+    if arguments.rate.is_some_and(|rate| rate <= 0.0 || rate.is_nan()) {
         return Err("--rate must be more than 0".into());
     }
     let mut client = Client::connect(&arguments.broker)

@@ -57,6 +57,7 @@ mod record;
 mod recovery;
 mod retention;
 mod scan;
+#[cfg(feature = "tokio")]
 mod tail;
 mod view;
 pub mod wire;

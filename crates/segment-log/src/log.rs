@@ -71,7 +71,7 @@ impl Log {
         let Recovered { directory, closed, base, file, index, end, recovery } = recovered;
         let medium = file_system(directory.itself().as_fd()).map_or(Medium::Disk, Medium::from);
         let file = Arc::new(file);
-        let active = Active::new(base, Arc::clone(&file), index.clone(), end, options.tail_bytes);
+        let active = Active::new(base, Arc::clone(&file), index.clone(), end, &options);
         let path = directory.path().to_path_buf();
         let writer = Writer::new(directory, base, file, &index, end);
         let shared = Shared {

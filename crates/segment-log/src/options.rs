@@ -38,8 +38,8 @@ pub struct Options {
     pub repair: bool,
     /// Check every record of every segment when opening, not only those of the last.
     pub check_all: bool,
-    /// The last bytes of the log that are kept in memory as well, so that small fetches at the tail do not even read the page cache; 256 KiB by
-    /// default. 0 switches that off.
+    /// The last bytes of the log that are kept in memory as well, for the broker: small fetches at its tail do not even read the page cache. 256 KiB by
+    /// default, up to twice as much are kept; 0 switches that off.
     pub tail_bytes: usize,
 }
 

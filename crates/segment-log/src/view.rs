@@ -1,9 +1,11 @@
 //! What readers see: the segments and their indexes, and how far they may read. Looking something up makes no system call.
 
+#[cfg(feature = "tokio")]
+use crate::tail::Tail;
 use crate::{
     error::OutOfRange,
     index::{Entry, guess, point_near},
-    tail::Tail,
+    options::Options,
 };
 use sendrail_transfer::{FileRange, Medium};
 use std::{collections::VecDeque, fs::File, sync::Arc, time::SystemTime};
@@ -41,6 +43,7 @@ pub(crate) struct Active {
     recent: VecDeque<Entry>,
     pub(crate) written: Edge,
     pub(crate) visible: Edge,
+    #[cfg(feature = "tokio")]
     tail: Tail,
 }
 
@@ -50,10 +53,20 @@ impl Active {
         file: Arc<File>,
         index: Vec<Entry>,
         end: Edge,
-        tail_bytes: usize,
+        options: &Options,
     ) -> Self {
-        let tail = Tail::new(tail_bytes, end.position);
-        Self { base, file, index, recent: VecDeque::new(), written: end, visible: end, tail }
+        #[cfg(not(feature = "tokio"))]
+        let _ = options; // only the broker has use for the tail
+        Self {
+            base,
+            file,
+            index,
+            recent: VecDeque::new(),
+            written: end,
+            visible: end,
+            #[cfg(feature = "tokio")]
+            tail: Tail::new(options.tail_bytes, end.position),
+        }
     }
 
     /// Notes an append that is in the file: its bytes, the entries that the index has of it, and where it ends.
@@ -64,7 +77,10 @@ impl Active {
         let offset = (self.written.next - self.base) as u32;
         self.recent.push_back(Entry { offset, position: self.written.position as u32 });
         self.index.extend_from_slice(entries);
+        #[cfg(feature = "tokio")]
         self.tail.push(bytes);
+        #[cfg(not(feature = "tokio"))]
+        let _ = bytes;
         self.written = end;
     }
 }
@@ -141,6 +157,7 @@ impl View {
     }
 
     /// The bytes of the span, if they are kept in memory.
+    #[cfg(feature = "tokio")]
     pub(crate) fn in_memory(&self, span: &Span) -> Option<&[u8]> {
         match span.closed {
             None => self.active.tail.get(span.position, span.len),

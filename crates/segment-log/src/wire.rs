@@ -44,7 +44,7 @@ pub struct Fetch {
 }
 
 /// A request, in the bytes that came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Records are wanted.
     Fetch(Fetch),
@@ -55,7 +55,7 @@ pub enum Request<'a> {
 }
 
 /// What stands at the beginning of some bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed<'a> {
     /// A request, and how many bytes it takes.
     Request(Request<'a>, usize),
@@ -124,7 +124,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// The payloads of an APPEND, each with its length before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payloads<'a>(&'a [u8]);
 
 impl<'a> Payloads<'a> {
@@ -140,7 +140,7 @@ impl<'a> Payloads<'a> {
 
     /// As they came.
     #[cfg(feature = "tokio")]
-    pub(crate) fn as_bytes(self) -> &'a [u8] {
+    pub(crate) fn as_bytes(&self) -> &'a [u8] {
         self.0
     }
 }

@@ -245,8 +245,7 @@ impl Shared {
         let begin = Edge { next: base, position: 0 };
         let index = {
             let mut view = self.view();
-            let tail_bytes = self.options.tail_bytes;
-            let active = Active::new(base, Arc::clone(&file), Vec::new(), begin, tail_bytes);
+            let active = Active::new(base, Arc::clone(&file), Vec::new(), begin, &self.options);
             let full = std::mem::replace(&mut view.active, active);
             let index = full.index.clone();
             view.closed.push_back(Closed {

@@ -236,7 +236,7 @@ impl Connection {
                     break Todo::Close;
                 }
             };
-            if let Request::Append(payloads) = request {
+            if let Request::Append(payloads) = &request {
                 done += len;
                 self.append(payloads.as_bytes().to_vec(), 0, None);
                 continue;
@@ -397,7 +397,7 @@ impl Connection {
                 }
                 Ok(Err(error)) => wire::answer_refused(&error.to_string(), &mut self.unsent),
                 Err(_) => {
-                    wire::answer_refused("the broker cannot append any more", &mut self.unsent)
+                    wire::answer_refused("the broker cannot append any more", &mut self.unsent);
                 }
             }
         }

@@ -60,7 +60,7 @@ impl Stats {
 
     pub(super) fn sent(&self, receipt: &Receipt) {
         self.fetched(receipt.file_bytes, &self.by_engine);
-        self.system_calls.fetch_add(u64::from(receipt.system_calls), Relaxed);
+        self.system_calls.fetch_add(receipt.system_calls, Relaxed);
         self.cold.fetch_add(receipt.cold, Relaxed);
         self.disk_waits.fetch_add(u64::from(receipt.disk_waits), Relaxed);
     }

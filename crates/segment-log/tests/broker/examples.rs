@@ -50,11 +50,13 @@ impl Broker {
             assert!(out.read_line(&mut said).unwrap() > 0, "{said}");
         }
         let address = said.trim_end().rsplit(' ').next().unwrap().parse().unwrap();
-        let mut process = child.id().to_string();
-        if !under.is_empty() {
-            let children = format!("/proc/{process}/task/{process}/children");
-            process = fs::read_to_string(children).unwrap().trim().to_owned();
-        }
+        let outer = child.id().to_string();
+        let process = if under.is_empty() {
+            outer
+        } else {
+            let children = format!("/proc/{outer}/task/{outer}/children");
+            fs::read_to_string(children).unwrap().trim().to_owned()
+        };
         Self { child, process, address, said, _out: out }
     }
 
@@ -102,9 +104,9 @@ fn a_broker_a_producer_and_two_consumers() {
         .unwrap();
     let said = run("producer", &broker, &[], "one\ntwo\n\nthree\n");
     assert!(said.starts_with("4 records") && said.contains("from offset 0 on"), "{said}");
-    let mut followed = [0; 15];
-    follower.stdout.as_mut().unwrap().read_exact(&mut followed).unwrap();
-    assert_eq!(&followed, b"one\ntwo\n\nthree\n");
+    let mut lines = [0; 15];
+    follower.stdout.as_mut().unwrap().read_exact(&mut lines).unwrap();
+    assert_eq!(&lines, b"one\ntwo\n\nthree\n");
     run("producer", &broker, &["--count", "5000", "--size", "100B", "--batch", "100"], "");
     let all = run("consumer", &broker, &["--from", "start"], "");
     assert_eq!(all.lines().count(), 5004);
@@ -140,8 +142,8 @@ fn one_receive_and_one_or_two_sends_for_a_fetch() {
     let name = trace.to_str().unwrap();
     let broker = Broker::start(&["strace", "-f", "-y", "-qq", "-o", name], &log, &[]);
     let mut client = Client::connect(broker.address).unwrap();
-    let long = vec![7; 100_000];
-    client.append([&long[..]]).unwrap();
+    let lengthy = vec![7; 100_000];
+    client.append([&lengthy[..]]).unwrap();
     client.append([&b"a short one"[..]]).unwrap();
     let read_before = broker.read_from_disk();
     for _ in 0..20 {

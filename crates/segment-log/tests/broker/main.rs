@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
 
-#[path = "../common.rs"]
+#[path = "../log/common.rs"]
 mod common;
 
 mod clients;

@@ -11,8 +11,8 @@ fn an_append_is_in_one_segment_and_all_of_it_or_nothing() {
     let options = Options { append_bytes: 10_000, ..tiny() };
     let log = Log::open(folder.path(), options.clone()).unwrap();
     append_until(&log, 10, 10);
-    let long = vec![7; 9000];
-    assert_eq!(log.append([&long[..]]).unwrap().first, 10, "longer than a segment");
+    let lengthy = vec![7; 9000];
+    assert_eq!(log.append([&lengthy[..]]).unwrap().first, 10, "longer than a segment");
     let before = log.bytes();
 
     let too_long = [&b"small"[..], &vec![7; 10_000 - HEADER - 20]];
@@ -96,7 +96,7 @@ proptest! {
     ) {
         let folder = folder();
         let options = Options { segment_bytes, index_interval, tail_bytes, ..Options::default() };
-        let options = if every { on_disk(options) } else { options };
+        let options = if every { on_disk(&options) } else { options };
         let mut log = Log::open(folder.path(), options.clone()).unwrap();
         let mut end = 0;
         for (count, reopens) in batches {

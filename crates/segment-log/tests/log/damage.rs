@@ -4,8 +4,8 @@ use crate::common::*;
 use sendrail_segment_log::{Log, OpenError, Options, RecordFault, records};
 use std::fs;
 
-fn repaired(options: Options) -> Options {
-    Options { repair: true, check_all: true, ..options }
+fn repaired(options: &Options) -> Options {
+    Options { repair: true, check_all: true, ..options.clone() }
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn any_flipped_byte_before_the_last_record_is_refused_and_cut_there_when_asked()
         assert_eq!(goes_on.1, begins[hit as usize + 1] as u64, "byte {at}");
         assert_eq!(fs::read(segment).unwrap(), damaged, "nothing was cut");
 
-        let log = Log::open(folder.path(), repaired(options.clone())).unwrap();
+        let log = Log::open(folder.path(), repaired(&options)).unwrap();
         assert_eq!(look_through(&log, 1000), 0..hit, "byte {at}");
         let damage = log.recovery().damage.as_ref().unwrap();
         assert_eq!(damage.position, position);
@@ -84,7 +84,7 @@ fn damage_in_a_closed_segment_cuts_those_behind_it_as_well() {
     assert!(matches!(&error, OpenError::Damaged { file, .. } if file == hit), "{error}");
 
     let before: Vec<_> = all[3..].iter().map(|path| fs::read(path).unwrap()).collect();
-    let log = Log::open(folder.path(), repaired(tiny())).unwrap();
+    let log = Log::open(folder.path(), repaired(&tiny())).unwrap();
     let end = look_through(&log, 1000).end;
     assert!(base(hit) < end && end < base(&all[3]));
     let kept = &log.recovery().damage.as_ref().unwrap().kept;
@@ -107,7 +107,7 @@ fn a_missing_segment_is_refused() {
         matches!(&error, OpenError::Gap { file, expected: said } if *file == all[3] && *said == expected),
         "{error}"
     );
-    let log = Log::open(folder.path(), repaired(tiny())).unwrap();
+    let log = Log::open(folder.path(), repaired(&tiny())).unwrap();
     assert_eq!(look_through(&log, 1000), 0..expected);
     assert_eq!(log.recovery().damage.as_ref().unwrap().kept.len(), all.len() - 3);
     append_until(&log, 250, 3);

@@ -107,7 +107,7 @@ fn a_full_disk_and_room_again() {
         for every in [false, true] {
             on_a_small(kind, |folder| {
                 let options = Options { segment_bytes: 300_000, ..Options::default() };
-                let options = if every { on_disk(options) } else { options };
+                let options = if every { on_disk(&options) } else { options };
                 let ballast = folder.join("ballast");
                 if kind != "tmpfs" {
                     fill(folder, &ballast);
@@ -147,7 +147,7 @@ fn over_quota() {
         if !limited.is_ok_and(|output| output.status.success()) {
             return eprintln!("skipped: no quota of btrfs here");
         }
-        let log = Log::open(&path, on_disk(Options::default())).unwrap();
+        let log = Log::open(&path, on_disk(&Options::default())).unwrap();
         let error = append_until_it_fails(&log, 300);
         assert_says(&error, &[io::ErrorKind::QuotaExceeded]);
         let end = log.end();
@@ -236,8 +236,8 @@ fn a_limit_for_the_length_of_files_ends_no_process() {
         append_until(&log, 3000, 100);
         assert_eq!(look_through(&log, 10_000), 0..3000);
         assert!(segments(directory).len() > 2);
-        let long = vec![0; 200_000];
-        let error = log.append([&long[..]]).unwrap_err();
+        let lengthy = vec![0; 200_000];
+        let error = log.append([&lengthy[..]]).unwrap_err();
         assert_says(&error, &[io::ErrorKind::FileTooLarge]);
         append_until(&log, 3100, 10);
         drop(log);

@@ -52,7 +52,7 @@ fn at_the_tail_there_is_just_what_is_new() {
 
 #[test]
 fn beyond_both_bounds_there_is_an_error_with_both() {
-    let folder = filled(&keeping(3000, tiny()), 500);
+    let folder = filled(&keeping(3000, &tiny()), 500);
     let log = Log::open(folder.path(), tiny()).unwrap();
     let (start, end) = (log.start(), log.end());
     assert!(start > 0);
@@ -84,7 +84,7 @@ fn who_waits_is_woken_by_the_append() {
 
 #[test]
 fn many_read_while_many_write() {
-    for options in [tiny(), on_disk(tiny())] {
+    for options in [tiny(), on_disk(&tiny())] {
         let folder = folder();
         let log = Arc::new(Log::open(folder.path(), options).unwrap());
         let each = 150;

@@ -21,9 +21,9 @@ const ACKNOWLEDGED: &str = "acknowledged ";
 
 fn options(round: u32) -> Options {
     let tiny = Options { segment_bytes: 100_000, index_interval: 500, ..Options::default() };
-    let tiny = keeping(150_000, tiny);
+    let tiny = keeping(150_000, &tiny);
     // Most of them without: a disk takes its time, and a killed process leaves the page cache as it is.
-    if round.is_multiple_of(4) { on_disk(tiny) } else { tiny }
+    if round.is_multiple_of(4) { on_disk(&tiny) } else { tiny }
 }
 
 #[test]

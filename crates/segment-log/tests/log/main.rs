@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
 
-#[path = "../common.rs"]
 mod common;
 
 mod appends;

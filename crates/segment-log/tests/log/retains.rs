@@ -7,7 +7,7 @@ use std::{fs, os::unix::fs::FileExt, time::Duration};
 #[test]
 fn as_much_is_kept_as_was_asked_for_and_not_a_segment_more() {
     let folder = folder();
-    let options = keeping(10_000, tiny());
+    let options = keeping(10_000, &tiny());
     let log = Log::open(folder.path(), options.clone()).unwrap();
     for until in (0..1000).step_by(50) {
         append_until(&log, until, 3);
@@ -30,7 +30,7 @@ fn as_much_is_kept_as_was_asked_for_and_not_a_segment_more() {
 #[test]
 fn who_reads_a_dropped_segment_goes_on_to_its_end() {
     let folder = folder();
-    let log = Log::open(folder.path(), keeping(3000, tiny())).unwrap();
+    let log = Log::open(folder.path(), keeping(3000, &tiny())).unwrap();
     append_until(&log, 20, 3);
     let fetched = log.fetch(0, 1 << 20).unwrap();
     append_until(&log, 400, 3);

@@ -45,7 +45,7 @@ fn one_serves_all_who_wait() {
     const WRITERS: u64 = 8;
     const EACH: u64 = 40;
     if let Some(directory) = env::var_os(DIRECTORY) {
-        let log = Log::open(directory, on_disk(Options::default())).unwrap();
+        let log = Log::open(directory, on_disk(&Options::default())).unwrap();
         let begin = Barrier::new(WRITERS as usize);
         thread::scope(|scope| {
             for _ in 0..WRITERS {
@@ -86,7 +86,7 @@ fn what_is_not_asked_for_is_not_done() {
 #[test]
 fn one_that_fails_ends_appending() {
     if let Some(directory) = env::var_os(DIRECTORY) {
-        let options = on_disk(Options::default());
+        let options = on_disk(&Options::default());
         let log = Log::open(&directory, options.clone()).unwrap();
         append_until(&log, 10, 5); // the first one is that of opening
         let error = log.append([&payload(10)[..]]).unwrap_err();

@@ -94,12 +94,12 @@ pub(crate) fn filled_in_memory(options: &Options, until: u64) -> TempDir {
     folder
 }
 
-pub(crate) fn on_disk(options: Options) -> Options {
-    Options { sync: SyncPolicy::EveryAppend, ..options }
+pub(crate) fn on_disk(options: &Options) -> Options {
+    Options { sync: SyncPolicy::EveryAppend, ..options.clone() }
 }
 
-pub(crate) fn keeping(bytes: u64, options: Options) -> Options {
-    Options { retention: Retention { bytes: Some(bytes), age: None }, ..options }
+pub(crate) fn keeping(bytes: u64, options: &Options) -> Options {
+    Options { retention: Retention { bytes: Some(bytes), age: None }, ..options.clone() }
 }
 
 /// Has the file hold these bytes. Not by truncating it first: ext4 takes that for a file that is replaced, and has it written out at once.
