@@ -102,12 +102,23 @@ fn sum(text: &str) -> String {
     format!("{:x}", HexSum(&Sha256::digest(text)))
 }
 
-/// Writes the record of an upload, in the place of the one before. It is on the disk when this returns, if `sync`.
+/// How far a record goes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reach {
+    /// Into the page cache, for one that has none before it.
+    Cache,
+    /// What is in it to the disk, before it takes the place of the one before: else a power failure can leave neither.
+    Content,
+    /// Its name too.
+    Disk,
+}
+
+/// Writes the record of an upload, in the place of the one before.
 pub(super) fn write(
     workshop: &Workshop,
     id: UploadId,
     about: &About,
-    sync: bool,
+    reach: Reach,
 ) -> Result<(), ArrivalError> {
     let new = c_string(format!("{id}.new").as_bytes());
     // Left by a process that was killed here. Whoever goes on with an upload is alone.
@@ -116,13 +127,13 @@ pub(super) fn write(
     let writing = "writing the record of an upload";
     let written = file
         .write_all(format(about).as_bytes())
-        .and_then(|()| if sync { file.sync_data() } else { Ok(()) })
+        .and_then(|()| if reach >= Reach::Content { file.sync_data() } else { Ok(()) })
         .and_then(|()| Ok(workshop.with(|folder| renameat(folder, &new, folder, name(id)))?));
     if let Err(error) = written {
         workshop.remove(&new);
         return Err(ArrivalError::from_kernel(writing, error));
     }
-    if sync { workshop.sync() } else { Ok(()) }
+    if reach == Reach::Disk { workshop.sync() } else { Ok(()) }
 }
 
 struct HexSum<'a>(&'a [u8]);

@@ -9,7 +9,7 @@ use rustix::fs::fdatasync;
 use rustix::io::Errno;
 use sendrail_sys as sys;
 
-use super::about::{self, About, End, Unreadable};
+use super::about::{self, About, End, Reach, Unreadable};
 use super::active::{Hold, Stop};
 use super::digest::{self, Digest};
 use super::error::ArrivalError;
@@ -100,7 +100,8 @@ impl Upload {
         let file = landing.workshop.make(&data_name(id))?;
         let upload =
             Self { landing, id, about, file, offset: 0, claim: Some(claim), only_if, hold };
-        let begun = set_aside(&upload.file, 0, len).and_then(|()| upload.remember());
+        let reach = if upload.landing.options.sync { Reach::Disk } else { Reach::Cache };
+        let begun = set_aside(&upload.file, 0, len).and_then(|()| upload.remember(reach));
         match begun {
             Ok(()) => Ok(upload),
             Err(error) => {
@@ -165,7 +166,7 @@ impl Upload {
             let cut = rustix::fs::ftruncate(&self.file, self.offset);
             cut.map_err(ArrivalError::doing("cutting off what is not sure"))?;
             boot.clone_into(&mut self.about.boot);
-            self.remember()?;
+            self.remember(self.reach())?;
         }
         // What is told to be stored has to be, also what nobody was told of by the one before.
         if self.landing.options.sync { self.make_safe() } else { Ok(()) }
@@ -176,7 +177,7 @@ impl Upload {
         if self.about.safe != self.offset {
             fdatasync(&self.file).map_err(ArrivalError::doing("writing to the disk"))?;
             self.about.safe = self.offset;
-            about::write(&self.landing.workshop, self.id, &self.about, true)?;
+            about::write(&self.landing.workshop, self.id, &self.about, Reach::Disk)?;
         }
         Ok(())
     }
@@ -243,7 +244,7 @@ impl Upload {
         self.claim_mut().announce(len);
         self.claim(len)?;
         self.about.len = Some(len);
-        self.remember()
+        self.remember(self.reach())
     }
 
     /// Asks for room, as [`Arrival::claim`](crate::Arrival::claim).
@@ -290,7 +291,7 @@ impl Upload {
         let name = data_name(self.id);
         let only_if = only_if.or_else(|| self.only_if.clone());
         let conditions = (self.about.only_if_absent, only_if.as_ref());
-        let (id, about) = (self.id, &mut self.about);
+        let (id, reach, about) = (self.id, self.reach(), &mut self.about);
         let published = publish::publish(
             &landing,
             &place,
@@ -299,7 +300,7 @@ impl Upload {
             conditions,
             &mut |publish::Ending { created, device, inode }| {
                 about.ending = Some(End { created, len: arrived, device, inode });
-                about::write(&landing.workshop, id, about, sync)
+                about::write(&landing.workshop, id, about, reach)
             },
         )?;
         // Only there if the file had to be copied.
@@ -321,8 +322,13 @@ impl Upload {
         if self.landing.options.sync { self.landing.workshop.sync() } else { Ok(()) }
     }
 
-    fn remember(&self) -> Result<(), ArrivalError> {
-        about::write(&self.landing.workshop, self.id, &self.about, self.landing.options.sync)
+    fn remember(&self, reach: Reach) -> Result<(), ArrivalError> {
+        about::write(&self.landing.workshop, self.id, &self.about, reach)
+    }
+
+    /// How far what replaces a record has to go.
+    fn reach(&self) -> Reach {
+        if self.landing.options.sync { Reach::Disk } else { Reach::Content }
     }
 
     fn claim_mut(&mut self) -> &mut Claim {

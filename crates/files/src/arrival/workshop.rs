@@ -47,9 +47,12 @@ impl Workshop {
             other => return other,
         }
         match mkdirat(&self.landing, WORKSHOP, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => self.existing(),
-            Err(error) => Err(error),
+            // Once and for all: what is in it is not there for sure before it is.
+            Ok(()) => fsync(&self.landing)?,
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
         }
+        self.existing()
     }
 
     /// Does something in it. If somebody has removed it, it is made anew, once.
