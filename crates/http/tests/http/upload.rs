@@ -1,5 +1,7 @@
 //! Requests that bring files: the examples of the draft, what its clients send, and what must be refused.
 
+#![expect(clippy::result_large_err, reason = "as in the room that is tested")]
+
 use proptest::prelude::*;
 use sendrail_http::conditional::Validators;
 use sendrail_http::date::format_http_date;
@@ -8,8 +10,8 @@ use sendrail_http::negotiate::Coding;
 use sendrail_http::render::Envelope;
 use sendrail_http::status::Status;
 use sendrail_http::upload::{
-    Act, Ask, Fields, Interim, Limits, Preconditions, Problem, Reply, State, act, ask, creation,
-    digests, offset,
+    Act, Ask, Fields, Interim, Interop, Limits, Preconditions, Problem, Reply, State, act, ask,
+    creation, digests, offset,
 };
 use sendrail_http::validator::{EntityTag, Strength};
 
@@ -156,7 +158,7 @@ fn creations() {
         };
         let got = (create.complete, create.len, create.content);
         assert_eq!(got, (complete, len, content), "{fields}");
-        assert_eq!(create.interop.map(|interop| interop.version()), interop, "{fields}");
+        assert_eq!(create.interop.map(Interop::version), interop, "{fields}");
     }
 }
 
