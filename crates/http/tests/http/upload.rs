@@ -2,7 +2,6 @@
 
 #![expect(clippy::result_large_err, reason = "as in the room that is tested")]
 
-use proptest::prelude::*;
 use sendrail_http::conditional::Validators;
 use sendrail_http::date::format_http_date;
 use sendrail_http::head::{FieldLines, Version};
@@ -17,10 +16,10 @@ use sendrail_http::validator::{EntityTag, Strength};
 
 use crate::{EXAMPLE, complete};
 
-const NO_LIMITS: Limits = Limits { most: None, most_at_once: None, max_age: None };
-const HALF: State = State { offset: 50, length: Some(100), complete: false };
+pub(crate) const NO_LIMITS: Limits = Limits { most: None, most_at_once: None, max_age: None };
+pub(crate) const HALF: State = State { offset: 50, length: Some(100), complete: false };
 
-fn request(line: &str, fields: &str) -> Vec<u8> {
+pub(crate) fn request(line: &str, fields: &str) -> Vec<u8> {
     format!("{line} HTTP/1.1\r\nHost: example.com\r\n{}\r\n", fields.replace('\n', "\r\n"))
         .into_bytes()
 }
@@ -31,7 +30,7 @@ fn asked(line: &str, fields: &str, limits: &Limits) -> Result<Ask, Reply> {
     ask(&head, &Fields::read(head.raw).unwrap(), limits)
 }
 
-fn done(line: &str, fields: &str, state: &State) -> Result<Act, Reply> {
+pub(crate) fn done(line: &str, fields: &str, state: &State) -> Result<Act, Reply> {
     let wire = request(line, fields);
     let head = complete(&wire);
     act(&head, &Fields::read(head.raw).unwrap(), state, &NO_LIMITS)
@@ -407,66 +406,5 @@ fn preconditions_of_what_changes_something() {
     }
     for damaged in [&b"If-Match: \"a\""[..], b"If-Range: \"a\"\n", b"\n"] {
         assert_eq!(Preconditions::from_bytes(damaged), None);
-    }
-}
-
-proptest! {
-    #[test]
-    fn whatever_is_said_the_lengths_agree_in_the_end(
-        complete in any::<bool>(),
-        at in 0u64..100,
-        content in prop::option::of(0u64..100),
-        said in prop::option::of(0u64..200),
-        known in prop::option::of(0u64..200),
-    ) {
-        let mut fields = format!(
-            "Content-Type: application/partial-upload\nUpload-Offset: {at}\nUpload-Complete: {}\n",
-            if complete { "?1" } else { "?0" }
-        );
-        match content {
-            Some(content) => fields += &format!("Content-Length: {content}\n"),
-            None => fields += "Transfer-Encoding: chunked\n",
-        }
-        if let Some(said) = said {
-            fields += &format!("Upload-Length: {said}\n");
-        }
-        let state = State { offset: at, length: known, complete: false };
-        match done("PATCH /u/1", &fields, &state) {
-            Ok(Act::Append(append)) => {
-                let end = content.map(|content| at + content);
-                for length in [said, known, end.filter(|_| complete)].into_iter().flatten() {
-                    prop_assert_eq!(append.len, Some(length));
-                }
-                prop_assert!(append.len.is_none_or(|len| end.unwrap_or(at) <= len));
-            }
-            Ok(other) => prop_assert!(false, "{other:?}"),
-            Err(reply) => {
-                prop_assert_eq!(reply.problem, Some(Problem::InconsistentLength));
-                let all: Vec<u64> = [said, known, content.map(|content| at + content).filter(|_| complete)]
-                    .into_iter()
-                    .flatten()
-                    .collect();
-                let end = at + content.unwrap_or_default();
-                prop_assert!(all.iter().any(|len| *len != all[0] || *len < end));
-            }
-        }
-    }
-
-    #[test]
-    fn arbitrary_values_never_panic(value in "[ -~]{0,40}", which in 0usize..12) {
-        let name = [
-            "Upload-Complete", "Upload-Offset", "Upload-Length", "Upload-Draft-Interop-Version",
-            "Content-Digest", "Repr-Digest", "Content-Disposition", "Content-Type", "Content-Range",
-            "Content-Encoding", "If-Match", "Upload-Incomplete",
-        ][which];
-        let wire = request("PATCH /u/1", &format!("{name}: {value}\n"));
-        let head = complete(&wire);
-        if let Ok(fields) = Fields::read(head.raw) {
-            let _ = ask(&head, &fields, &NO_LIMITS);
-            let _ = act(&head, &fields, &HALF, &NO_LIMITS);
-            let name = fields.content_disposition.and_then(sendrail_http::upload::file_name);
-            prop_assert!(name.is_none_or(|name| !name.contains('/') && name != ".." && !name.is_empty()));
-        }
-        let _ = Preconditions::from_bytes(value.as_bytes());
     }
 }
