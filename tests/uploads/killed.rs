@@ -95,5 +95,6 @@ fn a_resumable_one_is_gone_on_with_until_it_is_whole() {
         server = start(&tree);
     }
     println!("{whole} were whole in {kills} kills");
-    assert_eq!(upload.cancel(&server).status / 100, 2);
+    // It may have become whole by the last kill.
+    assert!(matches!(upload.cancel(&server).status, 204 | 409));
 }

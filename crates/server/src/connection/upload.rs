@@ -13,7 +13,8 @@ use crate::{
     respond::reply::Reply,
     uploads::{
         Uploads,
-        work::{Arriving, Stand, Work},
+        arriving::Arriving,
+        work::{Stand, Work},
     },
 };
 use rustix::io::ioctl_fionread;

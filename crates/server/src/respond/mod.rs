@@ -131,9 +131,6 @@ impl Site {
             (target @ Target::Server, _) | (target, Method::Options) => {
                 self.options(&target, head, persist)
             }
-            (Target::Path(target), _) if self.is_unfinished(&target) => {
-                self.open_error(&OpenError::NotFound, head, persist)
-            }
             (Target::Path(target), _) => match self.find(&target, head, persist) {
                 Ok(reply) => reply,
                 Err(Miss::Refused(error)) => self.open_error(&error, head, persist),

@@ -8,7 +8,7 @@ use crate::{
         listing::ListingJob,
         live::{Follow, Waiting},
     },
-    uploads::work::Arriving,
+    uploads::arriving::Arriving,
 };
 use bytes::Bytes;
 use sendrail_files::{Entry, OpenFile};

@@ -8,7 +8,7 @@ use super::{
 use crate::uploads::{
     UNFINISHED, Uploads,
     answer::{To, unauthorized},
-    work::{Arriving, What},
+    arriving::{Arriving, What},
 };
 use sendrail_files::UploadId;
 use sendrail_http::{
@@ -100,12 +100,6 @@ impl Site {
         };
         self.keep(&mut reply);
         reply
-    }
-
-    /// Whether a target is of unfinished uploads: whoever reads files does not find them.
-    #[inline]
-    pub(super) fn is_unfinished(&self, target: &PathTarget<'_>) -> bool {
-        self.config.uploads.as_ref().is_some_and(|uploads| uploads.is_unfinished(&target.path))
     }
 
     /// What OPTIONS and 405 say that can be done with a target.

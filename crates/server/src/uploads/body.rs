@@ -1,6 +1,6 @@
 //! The body of an upload on its way from the socket into a file: what a thread that may sleep does of it in one turn.
 
-use super::target::Target;
+use super::{few::OneOfFew, target::Target};
 use crate::trace::{Remains, Trace};
 use sendrail_files::{ArrivalError, Digesting};
 use sendrail_http::{
@@ -17,10 +17,7 @@ use std::{
     fs::File,
     io,
     os::fd::{AsFd, BorrowedFd},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
 const TOO_LARGE: Refusal = Refusal {
@@ -39,10 +36,6 @@ pub(super) const DIRECT_FROM: u64 = 8 << 20;
 const BUFFERED_TO: u64 = 256 << 10;
 /// So many bytes are waited for where so many are sure to come (SO_RCVLOWAT, socket(7)): a trip to the pool is to move much.
 const LOW_WATER: u32 = 256 << 10;
-/// Uploads that may hold the buffer of `direct` at once, 1 MiB each. One more goes through the page cache, and leaves no trace there
-/// either.
-const DIRECT_AT_ONCE: usize = 64;
-
 thread_local! {
     /// Empty until the thread receives for the first time, and while it does.
     static THREADS: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -441,27 +434,5 @@ fn add(sum: &mut Received, more: &Received) {
         if !sum.methods.contains(method) {
             sum.methods.push(*method);
         }
-    }
-}
-
-/// A place among those who hold large buffers.
-#[derive(Debug)]
-struct OneOfFew;
-
-static HOLDING: AtomicUsize = AtomicUsize::new(0);
-
-impl OneOfFew {
-    fn enter() -> Option<Self> {
-        let one = HOLDING.fetch_add(1, Ordering::Relaxed) < DIRECT_AT_ONCE;
-        if !one {
-            HOLDING.fetch_sub(1, Ordering::Relaxed);
-        }
-        one.then_some(Self)
-    }
-}
-
-impl Drop for OneOfFew {
-    fn drop(&mut self) {
-        HOLDING.fetch_sub(1, Ordering::Relaxed);
     }
 }

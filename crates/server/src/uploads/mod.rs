@@ -5,7 +5,9 @@
 //! 3. `connection::upload` waits for the socket in between.
 
 pub(crate) mod answer;
+pub(crate) mod arriving;
 mod body;
+mod few;
 pub(crate) mod news;
 mod target;
 pub mod tokens;
@@ -58,13 +60,6 @@ impl Uploads {
             [b'/', rest @ ..] => Some(rest),
             _ => None,
         }
-    }
-
-    /// Whether a target's path is of unfinished uploads, which nobody reads as files.
-    pub(crate) fn is_unfinished(&self, path: &[u8]) -> bool {
-        self.below(path)
-            .and_then(|rest| rest.strip_prefix(UNFINISHED))
-            .is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
     }
 
     /// The path from the served directory.

@@ -1,10 +1,10 @@
 //! Where a body goes: a file that is there when all of it is, or one that can be gone on with.
 
 use super::answer::{tag, unix};
-use sendrail_files::{Arrival, ArrivalError, Condition, Digest, Upload};
+use sendrail_files::{Arrival, ArrivalError, Condition, Digest, Resumed, Terms, Upload};
 use sendrail_http::{
     conditional::Validators,
-    upload::{ContentSum, Preconditions},
+    upload::{Append, ContentSum, Preconditions, State},
     validator::{date_is_strong, last_modified_seconds},
 };
 use std::fs::File;
@@ -76,4 +76,30 @@ pub(crate) fn condition(preconditions: &Preconditions) -> Option<Condition> {
 /// Digests, as the files compare them.
 pub(crate) fn digests(sums: &[ContentSum]) -> Vec<Digest> {
     sums.iter().filter_map(|sum| Digest::new(sum.algorithm, &sum.value)).collect()
+}
+
+/// What is asked of a file when it begins to arrive.
+pub(crate) fn terms(preconditions: &Preconditions, len: Option<u64>) -> Terms {
+    Terms { only_if_absent: preconditions.only_if_absent(), only_if: condition(preconditions), len }
+}
+
+/// How far an upload has come, as HTTP says it.
+pub(crate) fn state_of(resumed: &Resumed) -> State {
+    match resumed {
+        Resumed::Open(upload) => {
+            State { offset: upload.offset(), length: upload.len(), complete: false }
+        }
+        Resumed::Completed(completed) => {
+            State { offset: completed.len, length: Some(completed.len), complete: true }
+        }
+    }
+}
+
+/// More of an upload that there is.
+pub(crate) fn more_of(mut upload: Upload, append: &Append) -> Result<Target, ArrivalError> {
+    if let Some(len) = append.len {
+        upload.announce(len)?;
+    }
+    let preconditions = Preconditions::from_bytes(upload.note()).unwrap_or_default();
+    Ok(Target::Resumable { upload, preconditions, complete: append.complete, is_new: false })
 }

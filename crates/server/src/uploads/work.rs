@@ -1,20 +1,20 @@
 //! One upload at work, turn by turn, in threads that may sleep.
 
 use super::{
-    Uploads,
-    answer::{self, To},
+    Uploads, answer,
+    arriving::{Arriving, What},
     body::{Body, Fault, Step},
-    target::{Target, condition, digests},
+    target::{Target, condition, digests, more_of, state_of, terms},
 };
 use sendrail_files::{
-    ArrivalError, Completed, Digesting, ResumableTerms, Resumed, Stored, Terms, Upload, UploadId,
+    ArrivalError, Completed, Digesting, ResumableTerms, Resumed, Stored, Upload, UploadId,
 };
 use sendrail_http::{
     head::{Framing, HeadLimits, Parsed, parse},
     render::CONTINUE,
     status::Status,
     upload,
-    upload::{Act, Append, Create, Fields, Interim, Preconditions, Reply, State, Store, act},
+    upload::{Act, Fields, Interim, Preconditions, Reply, State, act},
 };
 use sendrail_sys::{poll::wait_readable, send::send, sockopt::set_receive_low_water};
 use sendrail_transfer::{disk_pool::Turn, receive::Received};
@@ -40,31 +40,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Up to this length in bytes a body is worth a thread when all of it is there: then one trip to the disk is all that it takes. Fits into
 /// what a socket holds before anybody has tuned it (tcp_rmem, tcp(7)).
 const SHORT: u64 = 64 << 10;
-
-/// What a request brings, from what its head says.
-#[derive(Debug)]
-pub(crate) struct Arriving {
-    pub(crate) what: What,
-    pub(crate) framing: Framing,
-    /// Whether the client waits to be asked for its body.
-    pub(crate) expects: bool,
-    /// Whose token it brings.
-    pub(crate) user: Option<Arc<str>>,
-    pub(crate) to: To,
-}
-
-/// What the request asks for.
-#[derive(Debug)]
-pub(crate) enum What {
-    /// Nothing that is done: the answer is known already.
-    Refused(Box<Reply>),
-    /// A file in one request, under this path below the directory of uploads.
-    Store(Vec<u8>, Store),
-    /// One that may be gone on with.
-    Create(Vec<u8>, Create),
-    /// Something about that. With the head of the request, as it came.
-    Resource(UploadId, Box<[u8]>),
-}
 
 /// What the event loop has to do next.
 #[derive(Debug)]
@@ -320,7 +295,7 @@ impl Work {
             (Act::Again, Resumed::Open(_)) => unreachable!("only what is complete is told again"),
             (Act::Append(append), Resumed::Open(upload)) => {
                 let sums = append.content_digests.clone();
-                match target(upload, &append) {
+                match more_of(upload, &append) {
                     Ok(target) => Ok((target, sums)),
                     Err(error) => answer(self.refused(&error)),
                 }
@@ -461,27 +436,4 @@ fn keep(target: Target, body: &mut Body) {
             tracing::error!(%error, "an upload that was cut may not be on the disk");
         }
     }
-}
-
-fn terms(preconditions: &Preconditions, len: Option<u64>) -> Terms {
-    Terms { only_if_absent: preconditions.only_if_absent(), only_if: condition(preconditions), len }
-}
-
-fn state_of(resumed: &Resumed) -> State {
-    match resumed {
-        Resumed::Open(upload) => {
-            State { offset: upload.offset(), length: upload.len(), complete: false }
-        }
-        Resumed::Completed(completed) => {
-            State { offset: completed.len, length: Some(completed.len), complete: true }
-        }
-    }
-}
-
-fn target(mut upload: Upload, append: &Append) -> Result<Target, ArrivalError> {
-    if let Some(len) = append.len {
-        upload.announce(len)?;
-    }
-    let preconditions = Preconditions::from_bytes(upload.note()).unwrap_or_default();
-    Ok(Target::Resumable { upload, preconditions, complete: append.complete, is_new: false })
 }
