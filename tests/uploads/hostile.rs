@@ -1,6 +1,6 @@
 //! Senders that send nonsense, too little, too much, too slowly, or go away.
 
-use super::{begin_put, chunked, content, names, put, serve, serve_logged};
+use super::{begin_put, chunked, client::final_response, content, names, put, serve, serve_logged};
 use crate::harness::{Journal, Tree, eventually, process::sockets};
 use std::{fs, net::Shutdown, time::Duration};
 
@@ -180,7 +180,26 @@ fn without_a_length_it_is_refused() {
 }
 
 #[test]
-fn a_form_says_the_name_in_a_field_of_its_own() {
+fn a_form_of_another_site_stores_nothing() {
+    let tree = Tree::new();
+    let server = serve(&tree, &[]);
+    let mut connection = server.connect();
+    for target in ["/a.txt", "/"] {
+        connection.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: t\r\nOrigin: http://evil.example\r\n\
+             Content-Type: text/plain\r\nContent-Length: 5\r\n\r\na=b\r\n"
+        ));
+        assert_eq!(connection.response(false).status, 400);
+    }
+    // It would have to ask before it may say more, or PUT.
+    let asked = "Origin: http://evil.example\r\nAccess-Control-Request-Method: PUT\r\n";
+    let answer = connection.ask("OPTIONS", "/a.txt", asked);
+    assert!(!answer.head.to_ascii_lowercase().contains("access-control-"), "{}", answer.head);
+    assert_eq!(names(tree.path()), [""; 0]);
+}
+
+#[test]
+fn a_name_may_stand_in_a_field_of_its_own() {
     let tree = Tree::new();
     tree.file("in/there.txt", "there");
     let server = serve(&tree, &[]);
@@ -194,13 +213,14 @@ fn a_form_says_the_name_in_a_field_of_its_own() {
         ("/none/", "new.txt", 409),
     ] {
         connection.send(format!(
-            "POST {target} HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n{}\r\nx",
+            "POST {target} HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\
+             Upload-Complete: ?1\r\nUpload-Draft-Interop-Version: 8\r\n{}\r\nx",
             named(name)
         ));
-        let response = connection.response(false);
+        let response = final_response(&mut connection);
         assert_eq!(response.status, status, "{target} {name}: {}", response.head);
     }
-    assert_eq!(names(tree.path()), ["in", "up.txt"]);
+    assert_eq!(names(tree.path()), [".uploads", "in", "up.txt"]);
     assert_eq!(names(&tree.path().join("in")), ["new.txt", "there.txt"]);
 }
 

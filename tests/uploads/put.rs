@@ -275,6 +275,9 @@ fn the_log_has_a_line_with_the_receipt_of_each() {
         let refused = entry["received"]["refused"].to_string();
         assert!(said.contains(method) || refused.contains(method), "{entry}");
         assert!(entry["received"]["system_calls"].as_u64().unwrap() > 0, "{entry}");
+        if name == "small" {
+            assert_eq!(entry["received"]["socket_waits"], 0, "one trip to the disk: {entry}");
+        }
     }
     begin_put(&mut connection, "/cut.bin", "", 1000);
     connection.send("some");

@@ -177,7 +177,7 @@ fn rfc3339(unix: std::time::Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{End, Record};
+    use crate::log::{End, Record, Upload};
     use sendrail_http::status::Status;
     use sendrail_transfer::Receipt;
     use std::time::{Duration, Instant};
@@ -223,6 +223,30 @@ mod tests {
         );
         let combined = line(LogFormat::Combined, b"/x");
         assert!(combined.contains(r#" 200 100 "-" "a\x22b\x0A" memory "#), "{combined}");
+    }
+
+    #[test]
+    fn of_an_upload_whose_it_was_and_what_was_received() {
+        let mut record = record(b"/x");
+        let mut received = Received::default();
+        (received.bytes, received.system_calls) = (7, 3);
+        let upload = Upload { user: Some("alice".into()), received: Some(received) };
+        record.set_upload(upload);
+        let receipt = Receipt::default();
+        let line = Line {
+            record: &record,
+            status: Status::CREATED,
+            body: 0,
+            receipt: &receipt,
+            elapsed: Duration::from_micros(42),
+            end: End::Complete,
+        };
+        let mut out = Vec::new();
+        append(&mut out, LogFormat::Common, &line);
+        let text = String::from_utf8(out).expect("a log line is ASCII");
+        assert!(text.starts_with("127.0.0.1 - alice ["), "{text}");
+        let receipt = " end=complete received=7 by nothing calls=3 copied=0 waits=0\n";
+        assert!(text.ends_with(receipt), "{text}");
     }
 
     #[test]

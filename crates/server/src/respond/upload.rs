@@ -150,6 +150,13 @@ fn what(
     if !matches!(head.method, Method::Known("PUT" | "POST")) {
         return Err(Box::new(not_allowed(ALLOW, interop)));
     }
+    // Any page can have a browser POST something elsewhere, with the user's credentials; but not PUT, and not with this field, without
+    // asking (https://fetch.spec.whatwg.org/#http-cors-protocol), which is not granted.
+    if head.method == Method::Known("POST") && fields.complete.is_none() {
+        let why =
+            "POST begins a resumable upload, and Upload-Complete is missing: PUT stores a file";
+        return refuse(Status::BAD_REQUEST, why);
+    }
     let mut path = below.to_vec();
     if target.directory {
         // A form's way to say where it goes: a directory, and a name.
