@@ -47,7 +47,7 @@ fn refusal(text: impl AsRef<[u8]>) -> String {
 }
 
 /// Each option, in a file and typed, with a value that it does not have by default.
-const SAME: [(&str, &[&str]); 36] = [
+const SAME: [(&str, &[&str]); 46] = [
     ("dir = '/srv/www'", &["/srv/www"]),
     ("dir = '-a folder'", &["./-a folder"]),
     ("listen = ['127.0.0.1:1', '[::1]:2']", &["--listen", "127.0.0.1:1", "--listen", "[::1]:2"]),
@@ -77,6 +77,14 @@ const SAME: [(&str, &[&str]); 36] = [
     ("cache-control = 'no-store, \"x\" = 1'", &["--cache-control", "no-store, \"x\" = 1"]),
     ("open-files = 0", &["--open-files", "0"]),
     ("open-files-valid = '5s'", &["--open-files-valid", "5s"]),
+    ("uploads = 'in'", &["--uploads", "in"]),
+    ("upload-auth = 'tokens'", &["--upload-auth", "tokens"]),
+    ("upload-max = '1m'", &["--upload-max", "1m"]),
+    ("upload-quota = '1g'", &["--upload-quota", "1g"]),
+    ("upload-reserve = 0", &["--upload-reserve", "0"]),
+    ("upload-sync = false", &["--upload-sync", "off"]),
+    ("upload-keep = '1h'", &["--upload-keep", "1h"]),
+    ("upload-idle = '5s'", &["--upload-idle", "5s"]),
     ("access-log = '-'", &["--access-log", "-"]),
     ("log-format = 'json'", &["--log-format", "json"]),
     ("header-timeout = '1m'", &["--header-timeout", "1m"]),
