@@ -5,12 +5,11 @@ use std::io;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use sendrail_sys::process_cpu_time;
 
 use crate::process::{self, Stat};
 
 /// User and system time spent so far by `root`, its descendants and all their threads.
-///
-/// Ask while the server sleeps: the scheduler adds a running thread's slice only at its next tick.
 pub(crate) fn of_tree(root: u32) -> io::Result<Duration> {
     let mut sum = Duration::ZERO;
     for pid in process::tree(root)? {
@@ -23,25 +22,9 @@ pub(crate) fn of_tree(root: u32) -> io::Result<Duration> {
     Ok(sum)
 }
 
+/// To the nanosecond, with the threads that have ended; children that have ended and were waited for in clock ticks.
 fn of_process(pid: u32) -> io::Result<Duration> {
-    let stat = Stat::of(pid)?;
-    let live = live_threads(pid)?;
-    let whole = ticks(stat.ticks);
-    // The nanoseconds of schedstat are those of living threads only. Where stat, which is exact to two ticks, knows of
-    // clearly more, a thread has ended (a pool shrank) or this kernel keeps no schedstat: then stat is the better figure.
-    let own = if whole > live + ticks(2) { whole } else { live };
-    Ok(own + ticks(stat.children_ticks))
-}
-
-/// Sum of the first fields of `/proc/PID/task/*/schedstat`: nanoseconds on a core.
-fn live_threads(pid: u32) -> io::Result<Duration> {
-    let mut nanoseconds = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let Ok(line) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-        nanoseconds +=
-            line.split_ascii_whitespace().next().and_then(|field| field.parse().ok()).unwrap_or(0);
-    }
-    Ok(Duration::from_nanos(nanoseconds))
+    Ok(process_cpu_time(pid)? + ticks(Stat::of(pid)?.children_ticks))
 }
 
 fn ticks(count: u64) -> Duration {

@@ -8,9 +8,7 @@ use std::io;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) parent: u32,
-    /// User and system time of all threads, ended ones included, in clock ticks.
-    pub(crate) ticks: u64,
-    /// The same of children that have ended and were waited for.
+    /// User and system time of children that have ended and were waited for, in clock ticks.
     pub(crate) children_ticks: u64,
 }
 
@@ -28,7 +26,6 @@ impl Stat {
         let number = |index: usize| fields.get(index)?.parse::<u64>().ok(); // field 3 of the man page is index 0
         Some(Stat {
             parent: u32::try_from(number(1)?).ok()?,
-            ticks: number(11)? + number(12)?,
             children_ticks: number(13)? + number(14)?,
         })
     }
@@ -97,7 +94,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let line = "7 (a) b (c) S 3 7 7 0 -1 4194560 1 2 3 4 50 60 70 80 20 0 1 0 9 1 1";
-        assert_eq!(Stat::parse(line), Some(Stat { parent: 3, ticks: 110, children_ticks: 150 }));
+        assert_eq!(Stat::parse(line), Some(Stat { parent: 3, children_ticks: 150 }));
         assert_eq!(Stat::parse("7 (short) S 3"), None);
     }
 

@@ -262,7 +262,10 @@ mod tests {
                 let mut consumers =
                     Consumers::connect(server.address, 5, max_bytes, &layout, &interrupt).unwrap();
                 let work = consumers.run(Duration::from_millis(100)).unwrap();
-                assert!(work.requests >= 5 && work.body_bytes % RECORD_LEN == 0, "{work:?}");
+                assert!(
+                    work.requests >= 5 && work.body_bytes.is_multiple_of(RECORD_LEN),
+                    "{work:?}"
+                );
             }
         }
         let [small, large] = agreed.map(|agreed| agreed.mean());

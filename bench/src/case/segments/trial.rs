@@ -30,6 +30,7 @@ impl Agreed {
         let mut random = fastrand::Rng::with_seed(12);
         let (edge, end) = (layout.per_segment, layout.end());
         let mut offsets = vec![0, 1, edge - 1, edge, edge + 1, end - 1];
+        offsets.retain(|offset| *offset < end);
         offsets.extend((0..FETCHES).map(|_| random.u64(..end)));
         let answers = answers(address, max_bytes, &offsets, layout)?;
         if self.0.is_empty() {

@@ -111,7 +111,7 @@ impl Upload {
         let (size, connections) = name.strip_prefix("upload-")?.split_once('-')?;
         let connections = connections.parse().ok().filter(|count| (1..=1000).contains(count))?;
         let (size, len, count, lead) = match size {
-            "64k" => ("64k", 64 << 10, 4096.0, CPU_PER_UPLOAD),
+            "64k" => ("64k", 64 << 10, 8192.0, CPU_PER_UPLOAD),
             "10m" => ("10m", 10 << 20, 128.0, CPU_PER_GIB),
             "1g" => ("1g", 1 << 30, 2.0, CPU_PER_GIB),
             _ => return None,

@@ -337,6 +337,7 @@ mod tests {
             assert_eq!((work.requests, work.body_bytes), (3, 9_000_003));
             let came = taking.join().unwrap();
             assert_eq!(came.len(), 3);
+            assert_ne!(came[0][1000..], came[1][1000..], "the same contents");
             for (number, file) in came.iter().enumerate() {
                 let at = file.len() - 3_000_001;
                 let head = String::from_utf8_lossy(&file[..at]).into_owned();
