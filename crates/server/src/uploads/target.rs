@@ -11,6 +11,7 @@ use std::fs::File;
 
 /// A file that arrives.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // one for each upload, in memory of its own with that
 pub(crate) enum Target {
     Plain(Arrival),
     Resumable {

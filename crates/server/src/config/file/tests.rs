@@ -47,7 +47,7 @@ fn refusal(text: impl AsRef<[u8]>) -> String {
 }
 
 /// Each option, in a file and typed, with a value that it does not have by default.
-const SAME: [(&str, &[&str]); 46] = [
+const SAME: [(&str, &[&str]); 44] = [
     ("dir = '/srv/www'", &["/srv/www"]),
     ("dir = '-a folder'", &["./-a folder"]),
     ("listen = ['127.0.0.1:1', '[::1]:2']", &["--listen", "127.0.0.1:1", "--listen", "[::1]:2"]),
