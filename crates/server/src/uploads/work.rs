@@ -338,17 +338,18 @@ impl Work {
         complete: bool,
         is_new: bool,
     ) -> Result<Reply, ArrivalError> {
-        let offset = upload.advanced(end - upload.offset())?;
         let (limits, interop) = (self.uploads.limits(), self.arriving.to.interop);
         if !complete {
+            let offset = upload.advanced(end - upload.offset())?;
             let state = State { offset, length: upload.len(), complete: false };
             let location = is_new.then(|| self.uploads.location(upload.id()));
             return Ok(upload::creation(location, &state, &limits, interop));
         }
+        upload.arrived(end - upload.offset());
         match upload.complete(condition(preconditions)) {
             Ok(stored) => {
                 let mut reply = self.said_of_stored(upload.path(), &stored);
-                (reply.offset, reply.complete) = (Some(offset), Some(true));
+                (reply.offset, reply.complete) = (Some(end), Some(true));
                 Ok(reply)
             }
             Err(error) => {
@@ -431,9 +432,6 @@ fn follows(socket: BorrowedFd<'_>) -> bool {
 fn keep(target: Target, body: &mut Body) {
     if let Target::Resumable { mut upload, .. } = target {
         body.settle();
-        let more = body.offset() - upload.offset();
-        if let Err(error) = upload.advanced(more) {
-            tracing::error!(%error, "an upload that was cut may not be on the disk");
-        }
+        upload.arrived(body.offset() - upload.offset()); // and is on the disk when this has dropped it
     }
 }
