@@ -58,8 +58,9 @@ impl Default for LandingOptions {
 
 /// A directory that files may arrive in. Cloning is cheap, and all clones share what they know.
 ///
-/// Two processes may have the same directory (a server that is replaced by its successor): they do not take each other's unfinished
-/// uploads away, but each counts only what itself lets in until its next [`sweep`](Self::sweep).
+/// One landing and its clones should be all there is of a directory in a process: [`Terms::only_if`] guards against what arrives by
+/// them. Two processes may have the same directory (a server that is replaced by its successor): they do not take each other's
+/// unfinished uploads away, but each counts only what itself lets in until its next [`sweep`](Self::sweep).
 #[derive(Clone, Debug)]
 pub struct Landing {
     pub(super) inner: Arc<Inner>,

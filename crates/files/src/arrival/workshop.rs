@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, fsync, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, fchmod, fsync, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 use sendrail_sys::{self as sys, FileKind, OpenFlags, Stat};
 
@@ -37,6 +37,8 @@ impl Workshop {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = Arc::new(openat(&self.landing, WORKSHOP, flags, Mode::empty())?);
+        // Whoever can read it can go on with every upload. Where there are no permissions there are none.
+        let _ = fchmod(&opened, Mode::RWXU);
         *folder = Some(Arc::clone(&opened));
         Ok(opened)
     }

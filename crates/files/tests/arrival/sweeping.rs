@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
 use sendrail_files::{
@@ -79,6 +80,7 @@ fn what_a_killed_process_left_goes_at_once_and_nothing_else_does() {
     left.push(format!("{}.part", id.replace('0', "f")));
     left.sort();
     assert_eq!(names(&directory), left);
+    assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o7777, 0o700, "whoever made it");
 }
 
 #[test]
