@@ -15,7 +15,7 @@ use std::fs::File;
 pub(crate) enum Target {
     Plain(Arrival),
     Resumable {
-        upload: Upload,
+        upload: Box<Upload>,
         /// What is asked for of what is there.
         preconditions: Preconditions,
         /// Whether this request brings the rest of it.
@@ -97,7 +97,7 @@ pub(crate) fn state_of(resumed: &Resumed) -> State {
 }
 
 /// More of an upload that there is.
-pub(crate) fn more_of(mut upload: Upload, append: &Append) -> Result<Target, ArrivalError> {
+pub(crate) fn more_of(mut upload: Box<Upload>, append: &Append) -> Result<Target, ArrivalError> {
     if let Some(len) = append.len {
         upload.announce(len)?;
     }

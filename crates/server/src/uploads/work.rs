@@ -237,7 +237,7 @@ impl Work {
                     note: create.preconditions.to_bytes(),
                 };
                 let terms = terms(&create.preconditions, create.len);
-                landing.create(path, terms, resumable).map(|upload| {
+                landing.create(path, terms, resumable).map(Box::new).map(|upload| {
                     let preconditions = create.preconditions.clone();
                     let complete = create.complete;
                     let target =
@@ -295,7 +295,7 @@ impl Work {
             (Act::Again, Resumed::Open(_)) => unreachable!("only what is complete is told again"),
             (Act::Append(append), Resumed::Open(upload)) => {
                 let sums = append.content_digests.clone();
-                match more_of(upload, &append) {
+                match more_of(Box::new(upload), &append) {
                     Ok(target) => Ok((target, sums)),
                     Err(error) => answer(self.refused(&error)),
                 }
@@ -332,7 +332,7 @@ impl Work {
 
     fn finish_part(
         &self,
-        mut upload: Upload,
+        mut upload: Box<Upload>,
         end: u64,
         preconditions: &Preconditions,
         complete: bool,
