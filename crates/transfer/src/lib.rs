@@ -88,7 +88,7 @@ pub mod residency;
 pub mod segment;
 pub mod transfer;
 
-pub use bulk::{Acknowledged, DropBehind};
+pub use bulk::{Acknowledged, DropBehind, Place};
 pub use chain::Chain;
 pub use error::{FileFault, SendError};
 pub use method::Method;

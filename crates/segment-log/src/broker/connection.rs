@@ -3,7 +3,7 @@
 //! A small answer costs one recv(2) and one send(2), and allocates nothing: the buffers belong to the thread. That is done inside one poll;
 //! whatever has to be waited for is named by a [`Todo`], and waited for outside.
 
-use super::{Broker, appender::Order};
+use super::Broker;
 use crate::{
     error::AppendError,
     view::Span,
@@ -14,23 +14,25 @@ use sendrail_sys::{
     pread::{ReadFlags, preadv2},
     send::send,
 };
-use sendrail_transfer::{Chain, Disk, FileRange, SendError, Step, Transfer, asynchronous::finish};
+use sendrail_transfer::{
+    Chain, Disk, FileRange, Place, Receipt, SendError, Step, Transfer, asynchronous::finish,
+};
 use std::{
     cell::RefCell,
     collections::VecDeque,
+    fs::File,
     future::poll_fn,
     io,
     os::fd::AsFd,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    io::{AsyncRead, ReadBuf},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, oneshot, watch},
-    time::{Instant, Sleep, sleep_until, timeout},
+    sync::{oneshot, watch},
+    time::{Sleep, timeout},
 };
 
 /// Bytes that are received at once; a longer request gets memory of its own.
@@ -43,37 +45,35 @@ const COPIED: u64 = 8 << 10;
 /// With so many bytes of answers nothing more is put behind them: they leave first.
 const ENOUGH: usize = 64 << 10;
 
-/// How long it is waited for the peer to read why it was refused, and how much of what it still sends is thrown away.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 16 << 20;
-
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
+    pub(super) static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
         received: vec![0; RECEIVED].into(),
         answers: Vec::with_capacity(ENOUGH + COPIED as usize + wire::FETCHED_HEAD),
     });
 }
 
 /// One pair for all connections of a thread, so that they stay in the cache.
-struct Buffers {
-    received: Box<[u8]>,
+pub(super) struct Buffers {
+    pub(super) received: Box<[u8]>,
     answers: Vec<u8>,
 }
 
 pub(super) struct Connection {
-    socket: TcpStream,
-    broker: Arc<Broker>,
+    pub(super) socket: TcpStream,
+    pub(super) broker: Arc<Broker>,
     /// What has been received and not answered, from `done` on.
-    input: Vec<u8>,
+    pub(super) input: Vec<u8>,
     done: usize,
     /// Answers that the socket did not take.
-    unsent: Vec<u8>,
+    pub(super) unsent: Vec<u8>,
     /// A fetch that has waited at the end of the log.
     woken: Option<Fetch>,
-    appends: VecDeque<oneshot::Receiver<Result<Appended, AppendError>>>,
-    end: watch::Receiver<u64>,
+    pub(super) appends: VecDeque<oneshot::Receiver<Result<Appended, AppendError>>>,
+    pub(super) end: watch::Receiver<u64>,
     /// Made when first needed, and set anew only when it has gone off: a wait that is cut short costs no timer.
-    timer: Option<Pin<Box<Sleep>>>,
+    pub(super) timer: Option<Pin<Box<Sleep>>>,
+    /// Of a consumer that lags behind: where it goes on, and in which segment.
+    place: Option<(Arc<File>, Place)>,
 }
 
 /// What has to be waited for before the next request is looked at.
@@ -85,7 +85,7 @@ enum Todo {
     /// The log has to grow.
     Wait(Fetch),
     /// The rest of a long answer has to go.
-    Finish(Box<(Transfer, Step)>),
+    Finish(Box<(Transfer, Step, FileRange)>),
     /// The appender has to answer.
     Appends,
     /// The rest of a request of so many bytes has to be received, behind what is there.
@@ -111,6 +111,7 @@ impl Connection {
             appends: VecDeque::new(),
             end,
             timer: None,
+            place: None,
         }
     }
 
@@ -141,9 +142,9 @@ impl Connection {
                     self.go_on()
                 }
                 Todo::Finish(begun) => {
-                    let (transfer, step) = *begun;
+                    let (transfer, step, range) = *begun;
                     let receipt = Box::pin(finish(&self.socket, transfer, step)).await?;
-                    self.broker.stats.sent(&receipt);
+                    self.has_sent(&range, &receipt);
                     self.go_on()
                 }
                 Todo::Appends => {
@@ -294,6 +295,7 @@ impl Connection {
             drop(view);
             let stats = &self.broker.stats;
             stats.fetched(span.len, stats.of_memory());
+            self.place = None;
             return None;
         }
         let range = view.file_range(&span);
@@ -301,6 +303,7 @@ impl Connection {
         if span.len <= COPIED && copy(&range, &span, answers) {
             let stats = &self.broker.stats;
             stats.fetched(span.len, stats.of_page_cache());
+            self.goes_on(&range, false);
             return None;
         }
         wire::answer_fetched(&span, answers);
@@ -310,16 +313,41 @@ impl Connection {
     /// Sends the answers, of which the last is the head of this range, and the range, as far as that goes without waiting.
     fn send_range(&mut self, range: FileRange, answers: &mut Vec<u8>) -> Todo {
         let mut chain = Chain::new();
-        chain.push_file(range);
+        chain.push_file(range.clone());
         let mut transfer = Transfer::new(chain, self.broker.options.send.clone());
         transfer.socket_is_nonblocking(); // tokio made it so
         let step = transfer.begin(&self.socket, answers, Disk::MustNotWait);
         answers.clear();
         if let Step::Done = step {
-            self.broker.stats.sent(&transfer.into_receipt());
+            self.has_sent(&range, &transfer.into_receipt());
             return Todo::Again;
         }
-        Todo::Finish(Box::new((transfer, step)))
+        Todo::Finish(Box::new((transfer, step, range)))
+    }
+
+    fn has_sent(&mut self, range: &FileRange, receipt: &Receipt) {
+        self.broker.stats.sent(receipt);
+        self.goes_on(range, receipt.cold > 0);
+    }
+
+    /// Who reads what was not in the page cache will go on behind it: what has been read ahead there is not to be given back before he comes.
+    fn goes_on(&mut self, range: &FileRange, cold: bool) {
+        if !cold && self.place.is_none() {
+            return;
+        }
+        let (begins, ends) = (range.offset(), range.offset() + range.len());
+        match &mut self.place {
+            Some((file, place))
+                if Arc::ptr_eq(file, range.file()) && place.position() == begins =>
+            {
+                place.move_to(ends);
+            }
+            other if cold => {
+                let place = Place::behind(range, &self.broker.options.send);
+                *other = place.map(|place| (Arc::clone(range.file()), place));
+            }
+            other => *other = None,
+        }
     }
 
     /// Sends what it takes of the answers, and keeps the rest.
@@ -333,133 +361,6 @@ impl Connection {
             Err(error) => return Err(error),
         };
         self.unsent.extend_from_slice(&answers[sent..]);
-        Ok(())
-    }
-
-    /// Sends what the socket did not take.
-    async fn send_rest(&mut self) -> io::Result<()> {
-        let mut sent = 0;
-        let limit = self.broker.options.send.send_timeout.unwrap_or(Duration::MAX);
-        while sent < self.unsent.len() {
-            timeout(limit, self.socket.writable()).await.map_err(|_| io::ErrorKind::TimedOut)??;
-            let rest = &self.unsent[sent..];
-            let outcome =
-                self.socket.try_io(Interest::WRITABLE, || send(self.socket.as_fd(), rest, false));
-            match outcome {
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.unsent = Vec::new();
-        Ok(())
-    }
-
-    /// Waits until the log goes beyond the offset of this fetch, or its time is up.
-    async fn wait(&mut self, fetch: &Fetch) {
-        let longest = Duration::from_millis(u64::from(fetch.max_wait_ms));
-        let deadline = Instant::now() + longest.min(self.broker.options.longest_wait);
-        let Self { end, timer, .. } = self;
-        let mut grown = pin!(end.wait_for(|end| *end > fetch.offset));
-        poll_fn(|context| {
-            if grown.as_mut().poll(context).is_ready() {
-                return Poll::Ready(());
-            }
-            let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            loop {
-                if timer.is_elapsed() || timer.deadline() > deadline {
-                    timer.as_mut().reset(deadline);
-                }
-                if timer.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
-                if Instant::now() >= deadline {
-                    return Poll::Ready(());
-                }
-            }
-        })
-        .await;
-    }
-
-    fn append(&mut self, bytes: Vec<u8>, begins: usize, room: Option<OwnedSemaphorePermit>) {
-        let (answer, answered) = oneshot::channel();
-        self.appends.push_back(answered);
-        self.broker.appender.order(Order { bytes, begins, answer, room });
-    }
-
-    /// Answers the appends that are on their way.
-    async fn acknowledge(&mut self) {
-        while let Some(answered) = self.appends.pop_front() {
-            match answered.await {
-                Ok(Ok(appended)) => {
-                    wire::answer_appended(appended, &mut self.unsent);
-                    self.broker.stats.appended();
-                }
-                Ok(Err(error)) => wire::answer_refused(&error.to_string(), &mut self.unsent),
-                Err(_) => {
-                    wire::answer_refused("the broker cannot append any more", &mut self.unsent);
-                }
-            }
-        }
-    }
-
-    /// Receives a request that is longer than the buffer, and nothing behind it. That can only be an append.
-    async fn receive_long(&mut self, len: usize) -> io::Result<()> {
-        let room = Arc::clone(&self.broker.room).acquire_many_owned(len as u32).await;
-        let mut request = std::mem::take(&mut self.input);
-        let mut filled = request.len();
-        request.resize(len, 0);
-        let socket = &mut self.socket;
-        let receive = poll_fn(|context| {
-            while filled < len {
-                let mut buffer = ReadBuf::new(&mut request[filled..]);
-                match Pin::new(&mut *socket).poll_read(context, &mut buffer) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
-                        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                    }
-                    Poll::Ready(Ok(())) => filled += buffer.filled().len(),
-                }
-            }
-            Poll::Ready(Ok(()))
-        });
-        let limit = self.broker.options.request_timeout;
-        timeout(limit, receive).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        match wire::parse(&request, len) {
-            Parsed::Request(Request::Append(_), _) => {
-                self.append(request, 5, room.ok());
-                Ok(())
-            }
-            Parsed::Malformed(_) | Parsed::Begun(_) | Parsed::Request(..) => {
-                self.input = request;
-                Ok(())
-            }
-        }
-    }
-
-    /// A socket that is closed with bytes unread is reset, and the peer may never read why it was refused.
-    async fn linger(mut self) -> io::Result<()> {
-        poll_fn(|context| Pin::new(&mut self.socket).poll_shutdown(context)).await?;
-        let mut left = LINGER_BYTES;
-        let discard = poll_fn(|context| {
-            BUFFERS.with_borrow_mut(|buffers| {
-                loop {
-                    let mut buffer = ReadBuf::new(&mut buffers.received);
-                    match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
-                        Poll::Pending => return Poll::Pending,
-                        Poll::Ready(Err(_)) => return Poll::Ready(()),
-                        Poll::Ready(Ok(())) => {}
-                    }
-                    let count = buffer.filled().len();
-                    left = left.saturating_sub(count);
-                    if count == 0 || left == 0 {
-                        return Poll::Ready(());
-                    }
-                }
-            })
-        });
-        let _ = timeout(LINGER, discard).await;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 mod appender;
 mod connection;
 mod stats;
+mod waits;
 
 pub use stats::Stats;
 

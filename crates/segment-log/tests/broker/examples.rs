@@ -1,11 +1,13 @@
 //! The example programs, as a new user runs them; and the broker under strace(1).
 
 use crate::common::*;
-use sendrail_segment_log::Client;
+use sendrail_segment_log::{Client, Log, Options};
+use sendrail_sys::{Advice, cachestat, fadvise};
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
+    os::fd::AsFd,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
     time::Duration,
@@ -170,6 +172,54 @@ fn one_receive_and_one_or_two_sends_for_a_fetch() {
     let plain = all - count("sendto", "MSG_MORE");
     assert_eq!(plain, 20 + 2, "{trace}");
     assert_eq!(count("preadv2", "") + count("pread64", "log>"), 20, "a look for each long one");
+}
+
+/// Whoever is far behind makes the disk read each byte once, though each fetch knows its own range alone; and leaves nothing in the page cache.
+#[test]
+fn one_that_lags_reads_each_byte_once() {
+    let folder = folder();
+    let log = folder.path().join("log");
+    let filled = Options { segment_bytes: 32 << 20, ..Options::default() };
+    let written = Log::open(&log, filled).unwrap();
+    let record = vec![7; 1000];
+    while written.end() < 66_000 {
+        written.append((0..100).map(|_| &record[..])).unwrap();
+    }
+    drop(written);
+    let broker = Broker::start(&[], &log, &["--drop-behind", "on"]);
+    let (first, len) = (&segments(&log)[0], segments(&log)[0].metadata().unwrap().len());
+    let file = File::open(first).unwrap();
+    file.sync_all().unwrap();
+    fadvise(file.as_fd(), 0, 0, Advice::DontNeed).unwrap();
+    let resident = || cachestat(file.as_fd(), 0, 0).map(|stat| stat.cached * 4096).ok();
+    if resident() != Some(0) {
+        return eprintln!(
+            "skipped: this file system keeps its pages, or does not tell: {:?}",
+            resident()
+        );
+    }
+    let before = broker.read_from_disk().unwrap();
+    let mut client = Client::connect(broker.address).unwrap();
+    let mut next = 0;
+    let end = segments(&log)[1].file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    while next < end {
+        let batch = client.fetch(next, 1 << 20, Duration::ZERO).unwrap();
+        next = batch.next;
+        // As one that makes something of it: what has been read ahead has the time to be thrown away.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let read = broker.read_from_disk().unwrap() - before;
+    // Where the bytes lie is read as well.
+    assert!((len..len + (1 << 20)).contains(&read), "{read} bytes of {len}");
+    drop(client);
+    for _ in 0..200 {
+        if resident().unwrap() < 1 << 20 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(resident().unwrap() < 1 << 20, "{} bytes are left of {len}", resident().unwrap());
+    broker.stop();
 }
 
 #[test]

@@ -22,12 +22,14 @@
 //! | `ramp` | how the kernel is brought to read a file in large folios |
 //! | `record` | one file's ledger, and the giving back |
 //! | `reader` | one transfer's way through a file |
+//! | `place` | where somebody goes on with the next transfer |
 //! | `tails` | what finished transfers owe |
 
 mod admission;
 mod brake;
 mod device;
 mod ledger;
+mod place;
 mod ramp;
 mod reader;
 mod record;
@@ -36,6 +38,7 @@ mod sketch;
 mod survey;
 mod tails;
 
+pub use place::Place;
 pub(crate) use reader::{Reader, little_is_refused};
 pub use tails::Acknowledged;
 

@@ -229,6 +229,19 @@ impl Reader {
         self.position += count;
     }
 
+    /// Where it is, in bytes.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Has a thread give back what is due, for who must not take the time.
+    pub(super) fn give_back_later(&self) {
+        self.stand(MAYBE_UNACKNOWLEDGED);
+        if self.record.with(|ledger| !ledger.due().is_empty()) {
+            tails::follow(Arc::clone(&self.record), None, None, Instant::now());
+        }
+    }
+
     /// Whether it is time that a thread which may take its time gives something back.
     pub(crate) fn is_overdue(&self) -> bool {
         self.position - self.settled_at >= 4 * enough() && self.owes()
