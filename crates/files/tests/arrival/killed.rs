@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::env;
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ use crate::{is_record, names, options, pattern};
 const FOLDER: &str = "SENDRAIL_TEST_KILLED_IN";
 const ROUND: &str = "SENDRAIL_TEST_KILLED_ROUND";
 const KILLS: u64 = 1000;
+/// What the child says when it begins.
+const BEGUN: &str = "begun";
 
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_half_written_is_seen() {
@@ -34,7 +36,9 @@ fn nothing_acknowledged_is_lost_and_nothing_half_written_is_seen() {
 }
 
 fn kill_a_thousand_times() {
-    let temp = crate::temp();
+    // In memory, if there is such a place: nothing waits for a disk, so that much is under way whenever the child is killed. What a
+    // killed process has written is in the page cache on any file system; what a disk has of it is the business of `power`.
+    let temp = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| crate::temp());
     fs::create_dir(temp.path().join("landing")).unwrap();
     let mut seen = Seen::default();
     for round in 0..KILLS {
@@ -45,12 +49,15 @@ fn kill_a_thousand_times() {
             ])
             .env(FOLDER, temp.path())
             .env(ROUND, round.to_string())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
+            .arg("--nocapture")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Any moment: the child is at work after some 5 ms, and takes some 10 ms for an upload.
-        thread::sleep(Duration::from_micros(4_000 + round.wrapping_mul(7_919) % 28_000));
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(said.map_while(Result::ok).any(|line| line.ends_with(BEGUN)), "it has not begun");
+        // Any moment: opening the directory takes it less than one millisecond, and an upload some five.
+        thread::sleep(Duration::from_micros(round.wrapping_mul(7_919) % 28_000));
         child.kill().unwrap();
         let status = child.wait().unwrap();
         assert_eq!(status.signal(), Some(9), "it ended by itself: {status}");
@@ -152,6 +159,7 @@ struct Child {
 }
 
 fn store_until_killed(folder: &Path, round: u64) -> ! {
+    println!("{BEGUN}");
     let root = Root::open(&folder.join("landing"), RootOptions::default()).unwrap();
     let options = LandingOptions { sync: round.is_multiple_of(16), ..options() };
     let landing = if round.is_multiple_of(2) {
