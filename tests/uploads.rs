@@ -1,5 +1,6 @@
 //! Uploads: what is acknowledged is there, whole and at once; nothing else is ever seen; whoever was cut off can go on.
 
+mod anew;
 mod auth;
 mod client;
 mod clients;

@@ -169,6 +169,7 @@ impl Config {
                 ..RootOptions::default()
             },
         )?;
+        let ground = Arc::new(Ground::new(root));
         let limits = Limits {
             header: typed.header_timeout.0,
             body: typed.body_timeout.0,
@@ -177,7 +178,7 @@ impl Config {
             send: typed.send_timeout.0,
             min_send_rate: typed.min_send_rate.0,
         };
-        let uploads = typed.uploads.check(&root, &limits)?;
+        let uploads = typed.uploads.check(&ground, &limits)?;
         let open_files_limit = sendrail_sys::limits::raise_open_files()
             .map_err(|error| Problem::new(format!("cannot read the open-files limit: {error}")))?;
         let workers = match typed.workers {
@@ -188,7 +189,7 @@ impl Config {
             }
         };
         check_limits(&typed)?;
-        let live = typed.growing.rules(root.options().mutable);
+        let live = typed.growing.rules(ground.root().options().mutable);
         let ours = workers.saturating_mul(typed.listen.len() + PER_WORKER);
         let open_files = typed.open_files.unwrap_or_else(|| {
             let asked = typed.max_connections.unwrap_or(0).saturating_add(ours);
@@ -197,7 +198,7 @@ impl Config {
         Ok(Self {
             files_read: typed.config,
             dir: typed.dir,
-            ground: Arc::new(Ground::new(root)),
+            ground,
             workers,
             max_connections: connections(
                 typed.max_connections,

@@ -103,6 +103,11 @@ impl Landing {
         Self::open_and(root, path, options, true)
     }
 
+    /// Whether the directory has been removed since it was opened (`st_nlink` is 0, `stat(2)`): nothing can arrive there any more.
+    pub fn is_gone(&self) -> bool {
+        sys::fstat(self.inner.directory.as_fd()).is_ok_and(|stat| stat.links == 0)
+    }
+
     /// Opens it as where files cannot be without a name (before Linux 3.11, or on a file system without `O_TMPFILE`), so that the
     /// fallback can be tried on any machine.
     pub fn open_by_names(

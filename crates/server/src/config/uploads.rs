@@ -3,9 +3,9 @@
 use super::{Limits, Problem};
 use crate::{
     cli::UploadArguments,
-    uploads::{Uploads, Who, tokens::Tokens},
+    uploads::{Uploads, Who, place::Place, tokens::Tokens},
 };
-use sendrail_files::{Landing, LandingOptions, Root};
+use sendrail_files::{Ground, LandingOptions};
 use std::{
     os::unix::ffi::OsStrExt,
     path::{Component, Path},
@@ -18,7 +18,11 @@ impl UploadArguments {
     /// # Errors
     ///
     /// What was said makes no sense, among itself or there.
-    pub fn check(&self, root: &Root, limits: &Limits) -> Result<Option<Arc<Uploads>>, Problem> {
+    pub fn check(
+        &self,
+        ground: &Arc<Ground>,
+        limits: &Limits,
+    ) -> Result<Option<Arc<Uploads>>, Problem> {
         let Some(path) = &self.uploads else {
             return match &self.upload_auth {
                 Some(_) => {
@@ -46,7 +50,7 @@ impl UploadArguments {
         let who = if auth.as_os_str() == "none" {
             Who::Anybody
         } else {
-            if lies_beneath(auth, root.path()) {
+            if lies_beneath(auth, ground.root().path()) {
                 return Err(Problem::new(format!(
                     "--upload-auth {}: lies in the served directory, where anybody could read it",
                     auth.display()
@@ -61,12 +65,12 @@ impl UploadArguments {
             reserve: self.upload_reserve.0,
             keep: self.upload_keep.0,
         };
-        let landing = Landing::open(root, &prefix, options)
+        let place = Place::open(ground, &prefix, options)
             .map_err(|error| Problem::new(format!("--uploads {shown}: {error}")))?;
         Ok(Some(Arc::new(Uploads {
             shown: path.clone(),
             prefix,
-            landing,
+            place,
             who,
             patience: Limits { send: self.upload_idle.0, ..limits.clone() },
             news: crate::uploads::news::News::default(),

@@ -9,6 +9,7 @@ pub(crate) mod arriving;
 mod body;
 mod few;
 pub(crate) mod news;
+pub(crate) mod place;
 mod target;
 pub mod tokens;
 pub(crate) mod work;
@@ -16,7 +17,8 @@ pub(crate) mod work;
 use crate::config::Limits;
 use news::News;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-use sendrail_files::{Landing, Swept, UploadId};
+use place::Place;
+use sendrail_files::{Swept, UploadId};
 use sendrail_http::upload;
 use std::{fmt, io, path::PathBuf, sync::Arc, thread, time::Duration};
 use tokens::Tokens;
@@ -28,7 +30,7 @@ pub struct Uploads {
     pub(crate) shown: PathBuf,
     /// Its path in targets: no slash at either end, empty for all of the served directory.
     pub(crate) prefix: Vec<u8>,
-    pub(crate) landing: Landing,
+    pub(crate) place: Place,
     pub(crate) who: Who,
     /// How slow a sender may be.
     pub(crate) patience: Limits,
@@ -79,12 +81,12 @@ impl Uploads {
 
     /// Bytes that a file may have.
     pub(crate) fn most(&self) -> u64 {
-        self.landing.options().most.unwrap_or(u64::MAX)
+        self.place.options().most.unwrap_or(u64::MAX)
     }
 
     /// What clients are told of.
     pub(crate) fn limits(&self) -> upload::Limits {
-        let options = self.landing.options();
+        let options = self.place.options();
         upload::Limits {
             most: options.most,
             most_at_once: None,
@@ -93,7 +95,7 @@ impl Uploads {
     }
 
     pub(crate) fn device(&self) -> u64 {
-        self.landing.device()
+        self.place.device()
     }
 
     /// Whose a request is: `Err` if that is nobody's who may upload.
@@ -115,13 +117,13 @@ impl Uploads {
     /// The kernel refuses a thread (`pthread_create(3)`).
     pub(crate) fn sweep_now_and_then(self: &Arc<Self>) -> io::Result<()> {
         let uploads = Arc::downgrade(self);
-        let keep = self.landing.options().keep;
+        let keep = self.place.options().keep;
         let pause = (keep / 4).clamp(Duration::from_secs(10), Duration::from_mins(10));
         let sweep = move || {
             loop {
                 thread::sleep(pause);
                 let Some(uploads) = uploads.upgrade() else { return };
-                match uploads.landing.sweep() {
+                match uploads.place.landing().sweep() {
                     Ok(swept) if swept.removed > 0 => {
                         let Swept { removed, bytes, unfinished, .. } = swept;
                         tracing::info!(
@@ -152,7 +154,7 @@ impl Uploads {
 /// As it is said at start-up.
 impl fmt::Display for Uploads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options = self.landing.options();
+        let options = self.place.options();
         let most = options.most.unwrap_or(u64::MAX);
         write!(f, "into {}, {most} bytes each (--upload-max)", self.shown.display())?;
         if let Some(quota) = options.quota {

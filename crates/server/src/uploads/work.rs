@@ -224,7 +224,7 @@ impl Work {
 
     /// The file that the body goes to, and what the bytes of this request must come to.
     fn open(&mut self) -> Result<(Target, Vec<upload::ContentSum>), Stand> {
-        let landing = &self.uploads.landing;
+        let landing = self.uploads.place.landing();
         let opened = match &self.arriving.what {
             What::Refused(reply) => return Err(Stand::Answer(reply.clone())),
             What::Store(path, store) => landing
@@ -263,11 +263,12 @@ impl Work {
         let Ok(fields) = Fields::read(head.raw) else {
             unreachable!("they have been read before");
         };
-        let resumed = match self.uploads.landing.resume(id, self.arriving.user.as_deref()) {
+        let landing = self.uploads.place.landing();
+        let resumed = match landing.resume(id, self.arriving.user.as_deref()) {
             Ok(resumed) => resumed,
             Err(ArrivalError::Busy) => {
                 let called = Arc::clone(&self.called);
-                self.uploads.landing.when_free(id, move || called.notify_one());
+                landing.when_free(id, move || called.notify_one());
                 return Err(Stand::Busy);
             }
             Err(error) => return answer(self.refused(&error)),
