@@ -111,6 +111,9 @@ async fn serve(arguments: &Arguments, log: &Arc<Log>) -> Result<(), Box<dyn Erro
     let listener = TcpListener::bind(&arguments.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
+    // Before anybody is told that it is there, and may tell it to stop.
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     println!("listening on {}", listener.local_addr()?);
     let mut options = ServeOptions::default();
     options.send.drop_behind = match arguments.drop_behind {
@@ -120,8 +123,6 @@ async fn serve(arguments: &Arguments, log: &Arc<Log>) -> Result<(), Box<dyn Erro
     };
     let stats = Arc::new(Stats::default());
     let serving = serve_counted(listener, Arc::clone(log), options, Arc::clone(&stats));
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let telling = async {
         let Some(every) = arguments.stats else { return std::future::pending().await };
         loop {

@@ -45,7 +45,7 @@ fn cold_segments_are_read_by_the_pool_and_given_back() {
         }
         next = batch.next;
     }
-    assert!(served.stats.disk_waits() > 0 && served.stats.cold() > 2 << 20, "{}", served.stats);
+    assert!(served.stats.disk_waits() > 0 && served.stats.cold() > 0, "{}", served.stats);
     drop(client);
     // The last pages go when they are acknowledged, a little later.
     let left = || all[..2].iter().filter_map(|path| resident(path)).sum::<u64>() * 4096;

@@ -74,6 +74,16 @@ impl Broker {
     }
 }
 
+impl Drop for Broker {
+    /// Also of a test that fails.
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = Command::new("kill").arg(&self.process).status();
+            let _ = self.child.wait();
+        }
+    }
+}
+
 fn output(name: &str, broker: &Broker, arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(example(name))
         .arg(broker.address.to_string())
