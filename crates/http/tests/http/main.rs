@@ -17,6 +17,7 @@ mod render;
 mod smuggling;
 mod target;
 mod upload;
+mod upload_names;
 mod upload_properties;
 mod validator;
 
