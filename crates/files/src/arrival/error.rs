@@ -166,8 +166,12 @@ pub enum ArrivalError {
     },
     /// No upload of this id, or none of this owner; or it is damaged, cancelled, or expired: 404.
     NotFound,
-    /// Somebody else goes on with this upload; he has been told to stop: try again. See [`Landing::when_free`](crate::Landing).
+    /// Another request goes on with this upload, and has been told to stop: try again when
+    /// [`Landing::when_free`](crate::Landing::when_free) says so.
     Busy,
+    /// Another process goes on with this upload, for example the one that this one takes the place of. It cannot be told to stop, nor
+    /// says when it has: 409, for the client to try again later.
+    Elsewhere,
     /// The kernel said something else: 500.
     Io {
         /// What was being done.
@@ -225,6 +229,7 @@ impl fmt::Display for ArrivalError {
             Self::BadName { why } => write!(f, "no file can have this name: {why}"),
             Self::NotFound => f.write_str("no such upload"),
             Self::Busy => f.write_str("another request goes on with this upload"),
+            Self::Elsewhere => f.write_str("another process goes on with this upload"),
             Self::Io { doing, error } => write!(f, "{doing}: {error}"),
         }
     }

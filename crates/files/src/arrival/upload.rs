@@ -126,7 +126,7 @@ impl Upload {
             Err(error) => return Err(ArrivalError::doing("opening an upload")(error)),
         };
         match temporary::lock(&file) {
-            Err(Errno::WOULDBLOCK) => return Err(ArrivalError::Busy),
+            Err(Errno::WOULDBLOCK) => return Err(ArrivalError::Elsewhere),
             other => other.map_err(ArrivalError::doing("locking an upload"))?,
         }
         let stat =

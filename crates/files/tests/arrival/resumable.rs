@@ -114,7 +114,8 @@ fn another_process_does_not_go_on_either() {
     let (ours, theirs) = (landing(temp.path()), landing(temp.path()));
     let mut upload = create(&ours, "a", Terms::default());
     append(&mut upload, b"abc");
-    assert!(matches!(theirs.resume(upload.id(), None), Err(ArrivalError::Busy)));
+    assert!(matches!(theirs.resume(upload.id(), None), Err(ArrivalError::Elsewhere)));
+    assert!(!upload.stop().is_asked(), "it cannot be told");
     assert_eq!(theirs.sweep().unwrap().removed, 0);
     let id = upload.id();
     drop(upload);
