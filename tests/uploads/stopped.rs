@@ -1,7 +1,7 @@
 //! A server that is told to stop: uploads under way are finished within the drain time; of those that cannot be, what came is kept.
 
 use super::{OPEN, begin_put, client::Resumable, content, names, serve};
-use crate::harness::{Tree, eventually};
+use crate::harness::{Tree, eventually, process::descriptors};
 use std::fs;
 
 #[test]
@@ -12,6 +12,9 @@ fn what_is_under_way_is_finished() {
     let mut connection = server.connect();
     begin_put(&mut connection, "/a.bin", "", body.len());
     connection.send(&body[..1_000_000]);
+    eventually("it has begun", || {
+        descriptors(server.child.id()).iter().any(|name| name.contains("(deleted)"))
+    });
     server.signal("TERM");
     eventually("it says that it stops", || server.stderr().contains("stopping:"));
     connection.send(&body[1_000_000..]);
