@@ -249,3 +249,33 @@ fn warnings(turns: &[Turn]) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+    use super::*;
+    use crate::interrupt::Interrupt;
+    use crate::root::Ground;
+
+    #[test]
+    fn pages_that_leave_the_page_cache_are_counted() {
+        let Ok(ground) = Ground::prepare(None) else {
+            eprintln!("skipped: no real file system for temporary files here");
+            return;
+        };
+        let pages = |number: usize| (number * rustix::param::page_size()) as u64;
+        let files = [("a".to_owned(), pages(3) + 1), ("b".to_owned(), pages(2))];
+        let documents = ground.random_files(&files).unwrap();
+        assert_eq!(pages_gone(&documents).unwrap(), 0);
+        residency::evict(&documents[..1], &Interrupt::default()).unwrap();
+        assert_eq!(pages_gone(&documents).unwrap(), 4);
+    }
+
+    #[test]
+    fn what_is_demanded_is_measured() {
+        for (key, _) in BOUNDS {
+            assert!(FIGURES.iter().any(|(measure, _)| measure.key == key), "{key}");
+        }
+    }
+}
