@@ -174,10 +174,10 @@ fn endings_in(folder: &Path) {
     let mut follower = follow();
     drop(writer);
     assert_eq!(follower.end().1, "finished");
-    let _writer = appending(&path);
+    let writer = appending(&path);
     let mut follower = follow();
     fs::rename(&path, tree.path().join("old")).unwrap();
-    drop(_writer);
+    drop(writer);
     assert_eq!(follower.end().1, "renamed");
     for (how, replaced) in [("removed", false), ("replaced", true)] {
         fs::write(&path, "first\n").unwrap();

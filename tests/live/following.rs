@@ -233,6 +233,21 @@ fn one_that_is_slow_loses_nothing() {
 }
 
 #[test]
+fn what_was_appended_meanwhile_comes_joined() {
+    let (_tree, server, mut writer) = a_log(NEVER);
+    let mut follower = Follower::of(&server, "/build.log?follow=6");
+    writer.write_all(b"second\n").unwrap();
+    assert_eq!(follower.take(7), b"second\n");
+    server.signal("STOP");
+    for _ in 0..1000 {
+        writer.write_all(b"x").unwrap();
+    }
+    server.signal("CONT");
+    assert!(follower.chunk());
+    assert!(follower.content == [b'x'; 1000], "{} in the first chunk", follower.content.len());
+}
+
+#[test]
 fn silence_is_not_slowness_but_taking_nothing_is() {
     let tree = Tree::new();
     let path = tree.file("build.log", "first\n");

@@ -212,21 +212,16 @@ fn a_server_that_is_not_told_who_writes_waits_until_it_is_quiet() {
         let mut writer = appending(&path);
         let mut follower = Follower::of(&server, "/build.log?follow");
         assert_eq!(follower.take(6), b"first\n");
-        match what {
-            "rename" => fs::rename(&path, tree.path().join("old")).unwrap(),
-            _ => {
-                std::thread::sleep(Duration::from_millis(600)); // quiet, but not for six times as long
-                writer.write_all(b"second\n").unwrap();
-                assert_eq!(follower.take(7), b"second\n");
-            }
-        }
-        if what == "close" {
-            drop(writer);
-            assert_eq!(follower.end(), (Vec::new(), why.into()), "{what}");
+        if what == "rename" {
+            fs::rename(&path, tree.path().join("old")).unwrap();
         } else {
-            assert_eq!(follower.end(), (Vec::new(), why.into()), "{what}");
-            drop(writer);
+            std::thread::sleep(Duration::from_millis(600)); // quiet, but not for six times as long
+            writer.write_all(b"second\n").unwrap();
+            assert_eq!(follower.take(7), b"second\n");
         }
+        let stays = (what != "close").then_some(writer);
+        assert_eq!(follower.end(), (Vec::new(), why.into()), "{what}");
+        drop(stays);
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) enum InVain {
     Draining,
 }
 
+/// What changes all the time is not looked at all the time.
+const AT_MOST_EVERY: Duration = Duration::from_millis(10);
+
 /// How far the client is watched. What it sends meanwhile is left where it is, and nothing more is to be learnt by
 /// that then: from there on, it is watched by the other direction.
 #[derive(Debug, Default)]
@@ -43,12 +46,18 @@ pub(super) struct Patience {
     until: Instant,
     watched: Watched,
     sight: Option<Sight>,
+    answered_at: Option<Instant>,
 }
 
 impl Patience {
     fn new(worker: &Worker, seconds: u32) -> Self {
         let wait = Duration::from_secs(seconds.into()).min(worker.live().max_wait());
-        Self { until: Instant::now() + wait, watched: Watched::default(), sight: None }
+        Self {
+            until: Instant::now() + wait,
+            watched: Watched::default(),
+            sight: None,
+            answered_at: None,
+        }
     }
 }
 
@@ -63,7 +72,15 @@ impl Connection {
             patience.take().unwrap_or_else(|| Patience::new(&self.worker, waiting.seconds));
         let mut impatient = false;
         if let Some(sight) = has.sight.take() {
-            let waited = self.wait_with(&mut has.watched, Some(has.until), sight.changed()).await;
+            let mut waited =
+                self.wait_with(&mut has.watched, Some(has.until), sight.changed()).await;
+            let since = has.answered_at.map(|at| at.elapsed());
+            if let Some(pause) = since.and_then(|since| AT_MOST_EVERY.checked_sub(since))
+                && waited.is_ok()
+            {
+                let pause = tokio::time::sleep(pause);
+                waited = self.wait_with(&mut has.watched, Some(has.until), pause).await;
+            }
             match waited {
                 Ok(()) => {}
                 Err(InVain::Gone) => return Err(End::PeerGone),
@@ -74,6 +91,7 @@ impl Connection {
             has.sight = self.look_where(&waiting).await;
             impatient = has.sight.is_none() || self.worker.is_draining();
         }
+        has.answered_at = Some(Instant::now());
         *patience = Some(has);
         let draining = self.worker.is_draining();
         let reply = self.worker.site.borrow_mut().answer_anew(&waiting, impatient, draining);

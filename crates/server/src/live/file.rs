@@ -17,6 +17,7 @@ use std::{
     future::pending,
     io,
     os::fd::AsFd,
+    pin::pin,
     rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -260,14 +261,7 @@ impl Keeper {
         };
         self.take(&file, &now, counts)?;
         if counts.names != self.seen.names {
-            // May take its time, in which the followers are not held up.
-            let path = self.path(&file).await;
-            // How many names it has is asked for after that, so that what takes one away is seen by one or the other.
-            let now = self.stat(&file).await.unwrap_or(now);
-            self.name = verdict::name(path, now.links, counts.moved != self.moved_before);
-            if self.name != Name::Kept {
-                self.lost_at.get_or_insert_with(Instant::now);
-            }
+            self.find_name(&file, counts).await?;
         }
         let instant = Instant::now();
         let since = |at: Instant| instant.saturating_duration_since(at);
@@ -284,12 +278,12 @@ impl Keeper {
         }
         let verdict = verdict::verdict(&seen, writers(&file), finished_after);
         match verdict {
-            // He who has closed it may have written something since it was looked at.
+            // What has been done to it since it was looked at may not have been told yet: something was written, and then
+            // it was closed; or it was renamed.
             Verdict::Over(_) => {
-                let now = self.stat(&file).await.ok()?;
-                let before = file.state();
-                self.take(&file, &now, counts)?;
-                let the_same = file.state() == before && self.watch.counts() == counts;
+                let before = (file.state(), self.name);
+                self.find_name(&file, counts).await?;
+                let the_same = (file.state(), self.name) == before && self.watch.counts() == counts;
                 Some(if the_same { verdict } else { Verdict::After(Duration::ZERO) })
             }
             Verdict::Open if self.watch.is_blind() => Some(Verdict::Open), // it is looked at anyway
@@ -331,26 +325,53 @@ impl Keeper {
         looked.unwrap_or_else(|| Err(io::ErrorKind::ResourceBusy.into()))
     }
 
-    /// What the path leads to by which the file was found.
-    async fn path(&self, file: &LiveFile) -> Path {
-        let root = self.live.ground.root();
-        let Key { device, inode, path } = file.key.clone();
-        let look = move || match root.find(&path) {
-            Ok(Found::File(there)) => {
-                let facts = there.facts();
-                if (facts.device, facts.inode) == (device, inode) {
-                    Path::Same
-                } else {
-                    Path::Other
-                }
-            }
-            Ok(Found::Directory(_)) | Err(OpenError::NotAFile { .. }) => Path::Other,
-            Err(OpenError::NotFound | OpenError::Forbidden { .. }) => Path::Nothing,
-            // No descriptor left, or a disk that does not answer: nothing is known to have changed.
-            Err(_) => Path::Same,
-        };
-        self.live.in_pool(device, look).await.unwrap_or(Path::Same)
+    /// Finds out what has become of its name. Nothing, if the file is over by what has come meanwhile.
+    async fn find_name(&mut self, file: &LiveFile, counts: Counts) -> Option<()> {
+        let path = self.path(file, counts).await?;
+        // How many names it has is asked for after that, so that what takes one away is seen by one or the other.
+        let Ok(now) = self.stat(file).await else { return Some(()) };
+        self.take(file, &now, counts)?;
+        self.name = verdict::name(path, now.links, counts.moved != self.moved_before);
+        if self.name != Name::Kept {
+            self.lost_at.get_or_insert_with(Instant::now);
+        }
+        Some(())
     }
+
+    /// What the path leads to by which the file was found. That may take a disk its time, in which the followers are not
+    /// held up. Nothing, if the file is over by what has come meanwhile.
+    async fn path(&mut self, file: &LiveFile, counts: Counts) -> Option<Path> {
+        let live = Rc::clone(&self.live);
+        let mut path = pin!(where_it_leads(&live, &file.key));
+        let mut told = counts.any;
+        loop {
+            tokio::select! {
+                path = &mut path => return Some(path),
+                () = self.watch.changed(told) => {}
+            }
+            told = self.watch.counts().any;
+            if let Ok(now) = self.stat(file).await {
+                self.take(file, &now, counts)?;
+            }
+        }
+    }
+}
+
+async fn where_it_leads(live: &Live, key: &Key) -> Path {
+    let root = live.ground.root();
+    let Key { device, inode, path } = key.clone();
+    let look = move || match root.find(&path) {
+        Ok(Found::File(there)) => {
+            let facts = there.facts();
+            if (facts.device, facts.inode) == (device, inode) { Path::Same } else { Path::Other }
+        }
+        Ok(Found::Directory(_)) | Err(OpenError::NotAFile { .. }) => Path::Other,
+        Err(OpenError::NotFound | OpenError::Forbidden { .. }) => Path::Nothing,
+        // No descriptor left, or a disk that does not answer: nothing is known to have changed.
+        Err(_) => Path::Same,
+    };
+    // Without an answer neither.
+    live.in_pool(device, look).await.unwrap_or(Path::Same)
 }
 
 fn writers(file: &LiveFile) -> Writers {

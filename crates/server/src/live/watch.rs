@@ -26,6 +26,10 @@ use tokio::{
 /// How often is looked where the kernel does not tell.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What is told within this time is taken together, but for the first: a program that writes single bytes would keep the
+/// event loop busy with each of them.
+const GATHER: Duration = Duration::from_millis(1);
+
 /// What a file does to those who read it: it grows or shrinks, it loses a name, it gets another, a writer leaves.
 /// IN_DELETE_SELF does not come while the file is open; that its last name is gone is a change of its attributes.
 const FILE: WatchFlags = WatchFlags::MODIFY
@@ -322,8 +326,15 @@ async fn listen(watches: Weak<Watches>, events: AsyncFd<Rc<OwnedFd>>) {
         let Some(watches) = watches.upgrade() else { return };
         match watches.take_events(ready.get_inner()) {
             // Whoever waits gets his turn before more is taken: what comes meanwhile is told together.
-            Ok(true) => tokio::task::yield_now().await,
-            Ok(false) => ready.clear_ready(),
+            Ok(true) => {
+                drop((ready, watches));
+                tokio::task::yield_now().await;
+            }
+            Ok(false) => {
+                ready.clear_ready();
+                drop((ready, watches));
+                tokio::time::sleep(GATHER).await;
+            }
             Err(error) => {
                 tracing::error!(%error, "inotify(7): files that are followed may seem to stand still");
                 return;
