@@ -1,6 +1,6 @@
 //! Waiting: `Prefer: wait` is one answer, as soon as it is another than "nothing there" or "nothing new".
 
-use super::{Follower, NEVER, append};
+use super::{Follower, NEVER, append, shared::watches};
 use crate::harness::{Connection, Journal, Response, Server, Tree, eventually};
 use std::{fs, path::Path, thread, time::Duration};
 
@@ -8,19 +8,16 @@ const WAIT: &str = "Prefer: wait=60\r\n";
 
 /// Asks, does something when the request waits, and gives the answer.
 fn asked_before(server: &Server, target: &str, fields: &str, then: impl FnOnce()) -> Response {
+    eventually("nobody waits", || watches(server.child.id()) == 0);
     let mut client = server.connect();
     client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"));
-    thread::sleep(Duration::from_millis(100));
-    assert!(!has_something(&client), "it does not wait");
+    until_somebody_waits(server);
     then();
     client.response(false)
 }
 
-fn has_something(client: &Connection) -> bool {
-    client.stream.set_nonblocking(true).unwrap();
-    let peeked = client.stream.peek(&mut [0]);
-    client.stream.set_nonblocking(false).unwrap();
-    peeked.is_ok()
+fn until_somebody_waits(server: &Server) {
+    eventually("somebody waits", || watches(server.child.id()) > 0);
 }
 
 /// Puts a file there whole, as an upload does.
@@ -115,7 +112,7 @@ fn and_then_follow_it() {
     let server = Server::start(&tree, NEVER);
     let mut client = server.connect();
     client.send(format!("GET /build.log?follow HTTP/1.1\r\nHost: test\r\n{WAIT}\r\n"));
-    thread::sleep(Duration::from_millis(100));
+    until_somebody_waits(&server);
     let path = tree.path().join("build.log");
     append(&path, "first\n");
     let mut follower = Follower::on(client);
@@ -196,7 +193,7 @@ fn requests_behind_it_wait_for_their_turn() {
     client.send(format!(
         "GET /new HTTP/1.1\r\nHost: test\r\n{WAIT}\r\nGET /a.txt HTTP/1.1\r\nHost: test\r\n\r\n"
     ));
-    thread::sleep(Duration::from_millis(100));
+    until_somebody_waits(&server);
     publish(&tree.path().join("new"), "new");
     assert_eq!(client.response(false).body, b"new");
     assert_eq!(client.response(false).body, b"text");
@@ -209,7 +206,7 @@ fn one_that_has_gone_waits_no_longer() {
     let server = Server::logged(&tree, &journal, &[]);
     let mut client = server.connect();
     client.send(format!("GET /new HTTP/1.1\r\nHost: test\r\n{WAIT}\r\n"));
-    thread::sleep(Duration::from_millis(100));
+    until_somebody_waits(&server);
     socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
     let entry = journal.of("/new");
@@ -222,7 +219,7 @@ fn a_server_that_stops_answers_at_once_as_it_is() {
     let mut server = Server::start(&tree, &["--drain-timeout", "1h"]);
     let mut client = server.connect();
     client.send(format!("GET /new HTTP/1.1\r\nHost: test\r\n{WAIT}\r\n"));
-    thread::sleep(Duration::from_millis(100));
+    until_somebody_waits(&server);
     server.signal("TERM");
     let answer = client.response(false);
     assert_eq!((answer.status, answer.field("Connection")), (404, Some("close")));
@@ -238,11 +235,11 @@ fn many_wait_for_one_name() {
     for client in &mut clients {
         client.send(format!("GET /new HTTP/1.1\r\nHost: test\r\n{WAIT}\r\n"));
     }
-    thread::sleep(Duration::from_millis(200));
-    assert_eq!(super::shared::watches(server.child.id()), 1, "one watch for the folder");
+    until_somebody_waits(&server);
+    assert_eq!(watches(server.child.id()), 1, "one watch for the folder");
     publish(&tree.path().join("new"), "new");
     for client in &mut clients {
         assert_eq!(client.response(false).body, b"new");
     }
-    eventually("nothing is watched any more", || super::shared::watches(server.child.id()) == 0);
+    eventually("nothing is watched any more", || watches(server.child.id()) == 0);
 }
