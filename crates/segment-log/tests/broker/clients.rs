@@ -188,7 +188,7 @@ fn who_is_gone_is_forgotten() {
     append_until(&served.log, 10, 1);
     for _ in 0..30 {
         let mut gone = TcpStream::connect(served.address).unwrap();
-        let fetch = wire::Fetch { offset: 10, max_bytes: 1000, max_wait_ms: 60_000 };
+        let fetch = wire::Fetch { offset: 10, max_bytes: 1000, max_wait_ms: u32::MAX };
         gone.write_all(&wire::encode_fetch(fetch)).unwrap();
         drop(gone);
     }

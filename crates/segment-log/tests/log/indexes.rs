@@ -25,7 +25,7 @@ fn an_index_that_cannot_be_believed_is_made_anew() {
         bytes.extend_from_slice(&crc);
         bytes
     };
-    let cases: [(Option<Vec<u8>>, IndexFault); 12] = [
+    let cases: [(Option<Vec<u8>>, IndexFault); 13] = [
         (None, IndexFault::Missing),
         (Some(Vec::new()), IndexFault::Magic),
         (Some(flipped(0)), IndexFault::Magic),
@@ -37,6 +37,7 @@ fn an_index_that_cannot_be_believed_is_made_anew() {
         (Some(other), IndexFault::OtherSegment),
         (Some(lies(1, 1)), IndexFault::LastEntry), // the position
         (Some(lies(5, 1)), IndexFault::LastEntry), // the offset
+        (Some(lies(good.len() - 4 - 31, 1)), IndexFault::LastEntry), // where it ends
         (Some(b"SRLOGIX1".to_vec()), IndexFault::Torn),
     ];
     for (bytes, fault) in cases {
