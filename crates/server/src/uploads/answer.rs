@@ -73,6 +73,7 @@ pub(crate) fn refused(error: &ArrivalError, interop: Option<Interop>) -> Reply {
             (Status::CONFLICT, "something that is no file has this address")
         }
         ArrivalError::Busy => (Status::CONFLICT, "another request goes on with this upload"),
+        ArrivalError::Elsewhere => (Status::CONFLICT, "another process goes on with this upload"),
         ArrivalError::NotFound => (Status::NOT_FOUND, "there is no such upload"),
         ArrivalError::Io { error, .. } if is_out_of_descriptors(error) => {
             tracing::error!(%error, "no descriptor left for an upload");
@@ -84,7 +85,9 @@ pub(crate) fn refused(error: &ArrivalError, interop: Option<Interop>) -> Reply {
         }
     };
     let mut reply = Reply::error(status, why, interop);
-    if status == Status::SERVICE_UNAVAILABLE || matches!(error, ArrivalError::Busy) {
+    if status == Status::SERVICE_UNAVAILABLE
+        || matches!(error, ArrivalError::Busy | ArrivalError::Elsewhere)
+    {
         reply.retry_after = Some(1);
     }
     reply
