@@ -1,7 +1,7 @@
 //! Uploads: who may, what they may, and the bytes on their way into a file.
 //!
 //! 1. `respond::upload` looks at the head of a request, without I/O: is it an upload, whose, and to what?
-//! 2. [`work`] does it, in threads that may sleep: asks `sendrail_files` for a place, receives the [`body`], makes the file visible.
+//! 2. `work` does it, in threads that may sleep: asks `sendrail_files` for a place, receives the `body`, makes the file visible.
 //! 3. `connection::upload` waits for the socket in between.
 
 pub(crate) mod answer;
