@@ -125,8 +125,8 @@ impl Site {
 
 /// Whether a target may be that of an upload. One that only is when its escapes have been undone is not: nobody was told of it so.
 fn names_unfinished(head: &Head<'_>) -> bool {
-    let name = [b"/", UNFINISHED, b"/"].concat();
-    head.target.windows(name.len()).any(|part| part == name)
+    const NAME: &[u8] = b"/.uploads/";
+    head.target.windows(NAME.len()).any(|part| part == NAME)
 }
 
 fn what(
