@@ -141,7 +141,7 @@ impl Connection {
 }
 
 /// Whether the connection is over in both directions (POLLHUP and POLLERR, `poll(2)`).
-fn is_reset(socket: BorrowedFd<'_>) -> bool {
+pub(super) fn is_reset(socket: BorrowedFd<'_>) -> bool {
     let mut look = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
     rustix::event::poll(&mut look, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }

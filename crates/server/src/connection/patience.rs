@@ -1,13 +1,12 @@
 //! Patience: waiting with a client for something that may take long, and noticing when the client has gone.
 
-use super::{driver::Connection, prepare::Prepared};
+use super::{disk::is_reset, driver::Connection, prepare::Prepared};
 use crate::{
     live::{Places, Sight},
     log::End,
     respond::live::Waiting,
     worker::Worker,
 };
-use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::{SockRef, TcpKeepalive};
 use std::{
     future::poll_fn,
@@ -150,19 +149,13 @@ impl Connection {
             watched.has_sent = true;
         }
         while self.stream.poll_write_ready(context).is_ready() {
-            if self.is_gone() {
+            if is_reset(self.fd()) {
                 return Poll::Ready(());
             }
             // It will be told again when there is something new (`epoll(7)`, EPOLLET).
             self.clear(Interest::WRITABLE);
         }
         Poll::Pending
-    }
-
-    /// Whether the connection is over in both directions (POLLHUP and POLLERR, `poll(2)`).
-    fn is_gone(&self) -> bool {
-        let mut look = [PollFd::from_borrowed_fd(self.fd(), PollFlags::empty())];
-        rustix::event::poll(&mut look, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// Has the kernel ask now and then whether the client is still there, for as long as nothing is sent: a machine that
