@@ -102,6 +102,7 @@ pub(crate) fn of_segments() -> Vec<Box<dyn Peer>> {
 pub(crate) fn of_uploads(built: &Path) -> Vec<Box<dyn Peer>> {
     vec![
         Box::new(Nginx::taking_uploads()),
+        Box::new(Nginx::taking_uploads_by_less()),
         Box::new(Lighttpd::taking_uploads()),
         Box::new(Apache::taking_uploads()),
         Box::new(Caddy::taking_uploads(built)),

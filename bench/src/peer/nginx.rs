@@ -33,12 +33,13 @@ const GIVEN_BACK: &str = "131072";
 
 /// The line that says what is served, and what is added to it for uploads: PUT by its own module, into a temporary file on the
 /// same file system (`client_body_temp_path`), which is then renamed. A body goes there by buffers of this size, 16 KiB by
-/// default. Tried by hand with 10 MiB: 16 KiB takes 9 ms of CPU time, 64 KiB 6, 256 KiB 4.1, 1 MiB 3.6, 2 MiB 5, 4 MiB 10.
+/// default. Tried by hand with 10 MiB by one connection: 16 KiB takes 9 ms of CPU time, 64 KiB 6, 256 KiB 4.1, 1 MiB 3.6, 2 MiB 5,
+/// 4 MiB 10. By four connections 1 MiB takes 9 to 20: four such buffers are more than the processor's cache holds. So there are two.
 const SERVES: &str = "        root @ROOT@;\n";
 const TAKES: &str = "        root @ROOT@;
         dav_methods PUT;
         client_max_body_size 0;
-        client_body_buffer_size 1m;
+        client_body_buffer_size @BUFFER@;
 ";
 
 #[derive(Debug)]
@@ -77,9 +78,21 @@ impl Nginx {
     pub(crate) fn taking_uploads() -> Nginx {
         Nginx {
             file: "bench/peers/nginx.conf, and dav_methods PUT, client_max_body_size 0, client_body_buffer_size 1m",
-            template: TEMPLATE.replace(SERVES, TAKES).into(),
-            ..Nginx::named("nginx")
+            ..Nginx::taking_by("nginx", "1m")
         }
+    }
+
+    /// The same by smaller buffers.
+    pub(crate) fn taking_uploads_by_less() -> Nginx {
+        Nginx {
+            file: "bench/peers/nginx.conf, and dav_methods PUT, client_max_body_size 0, client_body_buffer_size 256k",
+            ..Nginx::taking_by("nginx-256k", "256k")
+        }
+    }
+
+    fn taking_by(name: &'static str, buffer: &str) -> Nginx {
+        let template = TEMPLATE.replace(SERVES, &TAKES.replace("@BUFFER@", buffer)).into();
+        Nginx { template, ..Nginx::named(name) }
     }
 
     /// `sendfile` by a pool of threads, so that the worker does not sleep on a disk.

@@ -43,6 +43,9 @@ pub enum ClientError {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                f.write_str("the broker has closed the connection")
+            }
             Self::Io(error) => write!(f, "the connection to the broker: {error}"),
             Self::OutOfRange(bounds) => write!(f, "out of range: {bounds}"),
             Self::Refused(why) => write!(f, "the broker refused: {why}"),

@@ -335,7 +335,7 @@ mod tests {
         let interrupt = Interrupt::default();
         let mut tailing = Tailing::connect(address, 3, 500.0, 3000, &interrupt).unwrap();
         let alone = tailing.phase(address, Until::After(Duration::from_millis(200))).unwrap();
-        assert!(alone.appended > 10 && alone.lagged == 0, "{alone:?}");
+        assert!(alone.appended > 0 && alone.lagged == 0, "{alone:?}");
         assert_eq!(alone.latency.len(), alone.appended * 3);
         assert!(alone.latency.min() > 0);
         let beside = tailing.phase(address, Until::Read(3000)).unwrap();

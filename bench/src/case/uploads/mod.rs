@@ -125,9 +125,10 @@ impl Upload {
     }
 
     /// By the key of a measure. Memory is flat where it grows by no more than some buffers, however large the files.
-    fn bounds(&self) -> [(&'static str, Bound); 3] {
+    fn bounds(&self) -> [(&'static str, Bound); 4] {
         [
             (self.lead, Bound::at_most(Against::Server("nginx"), 1.0)),
+            (self.lead, Bound::at_most(Against::Server("nginx-256k"), 1.0)),
             (self.lead, Bound::at_most(Against::Server("caddy"), 1.0)),
             (RSS_GROWTH, Bound::at_most(Against::Value, 16.0)),
         ]

@@ -164,7 +164,7 @@ impl fmt::Display for Uploads {
             Who::Anybody => f.write_str(", from everybody who can connect (--upload-auth none)")?,
             Who::Holders(tokens) => write!(
                 f,
-                ", from {} holders of tokens (--upload-auth {})",
+                ", from those who hold one of {} tokens (--upload-auth {})",
                 tokens.count(),
                 tokens.path().display()
             )?,
