@@ -1,4 +1,4 @@
-//! miniserve from crates.io, run with the options in `bench/peers/miniserve.options`.
+//! The crate miniserve, run with the options in `bench/peers/miniserve.options`.
 
 use std::path::{Path, PathBuf};
 

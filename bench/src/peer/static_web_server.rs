@@ -1,4 +1,4 @@
-//! static-web-server from crates.io, configured by `bench/peers/static-web-server.toml`.
+//! The crate static-web-server, configured by `bench/peers/static-web-server.toml`.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
