@@ -24,7 +24,7 @@ arena *ARGS:
     cargo build --release --workspace
     target/release/sendrail-bench {{ARGS}}
 
-# Builds the arena's peers from crates.io, once. The others are packages: nginx, h2o, lighttpd
+# Builds the arena's peers that are Rust crates, once. The others are packages: nginx, h2o, lighttpd
 # with lighttpd-mod-webdav, caddy, apache2, a JDK.
 peers:
     cargo install --locked --root target/peers static-web-server@2.44.1
