@@ -157,7 +157,7 @@ impl<'a> Tailing<'a> {
                 phase.wall = now - started;
                 over = match until {
                     Until::After(length) => phase.wall >= length,
-                    Until::Read(end) => laggard.as_ref().is_none_or(|one| one.offset >= end),
+                    Until::Read(end) => laggard.as_ref().is_none_or(|one| one.has_read(end)),
                 };
             }
             ensure!(now - started < LONGEST, "it is not over after {LONGEST:?}");
@@ -268,6 +268,11 @@ impl Follower {
 }
 
 impl Laggard {
+    /// Whether all up to this offset has come, and not only the head that announces it.
+    fn has_read(&self, end: u64) -> bool {
+        self.offset >= end && self.left == 0
+    }
+
     fn connect(address: SocketAddr, until: u64, epoll: &OwnedFd) -> Result<Laggard> {
         let stream = TcpStream::connect(address).context("connecting")?;
         stream.set_nodelay(true).context("setting TCP_NODELAY")?;
