@@ -28,7 +28,8 @@ impl Drop for Running {
         let number = self.0.id();
         let children = std::fs::read_to_string(format!("/proc/{number}/task/{number}/children"));
         for child in children.unwrap_or_default().split_whitespace() {
-            let _ = Command::new("kill").arg(child).status();
+            // Not by a signal that strace would have to pass on, for that is killed as well.
+            let _ = Command::new("kill").args(["-KILL", child]).status();
         }
         let _ = self.0.kill();
         let _ = self.0.wait();
