@@ -219,8 +219,9 @@ fn one_that_lags_reads_each_byte_once() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let read = broker.read_from_disk().unwrap() - before;
-    // Where the bytes lie is read as well.
-    assert!((len..len + (1 << 20)).contains(&read), "{read} bytes of {len}");
+    // Where the bytes lie is read as well. What has been read ahead may be taken by whoever needs the memory before it is sent, so
+    // not to the byte; where each fetch surveys for itself it is three times as much.
+    assert!((len..2 * len).contains(&read), "{read} bytes of {len}");
     drop(client);
     for _ in 0..200 {
         if resident().unwrap() < 1 << 20 {
