@@ -15,6 +15,10 @@ use tempfile::TempDir;
 
 pub(crate) use cold::{ColdSet, require_room};
 
+/// What the names of grounds begin with, and how many letters and digits of chance follow.
+pub(crate) const PREFIX: &str = "sendrail-bench-";
+pub(crate) const RANDOM: usize = 6;
+
 /// Memory, or a layer over something else: neither is what files are served from.
 const NOT_REAL: [&str; 4] = ["tmpfs", "ramfs", "overlay", "fuseblk"];
 
@@ -58,7 +62,8 @@ impl Ground {
             );
         };
         let directory = tempfile::Builder::new()
-            .prefix("sendrail-bench-")
+            .prefix(PREFIX)
+            .rand_bytes(RANDOM)
             // nginx's worker gives up root and must still find the files.
             .permissions(Permissions::from_mode(0o755))
             .tempdir_in(parent)

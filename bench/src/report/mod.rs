@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::environment::Environment;
 use crate::peer::Configuration;
+use crate::root::{PREFIX, RANDOM};
 
 pub(crate) use figure::{Against, Better, Bound, Figure, Limit, Measure, Verdict};
 
@@ -165,12 +166,36 @@ impl Run {
     }
 }
 
+/// The same with `GROUND` for the temporary directory that the servers had: it is another one each time, and where it was says nothing.
+fn without_ground(text: &str) -> String {
+    let mut pieces = text.split(PREFIX);
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let behind = piece.trim_start_matches(|byte: char| byte.is_ascii_alphanumeric());
+        if piece.len() - behind.len() != RANDOM || behind.starts_with('-') {
+            shown.push_str(PREFIX); // a control group's
+            shown.push_str(piece);
+            continue;
+        }
+        let before = shown.rfind(|byte: char| !is_of_path(byte)).map_or(0, |at| at + 1);
+        shown.truncate(before);
+        shown.push_str("GROUND");
+        shown.push_str(behind);
+    }
+    shown
+}
+
+fn is_of_path(byte: char) -> bool {
+    byte.is_ascii_alphanumeric() || "/._-".contains(byte)
+}
+
 /// Shows the run and keeps it under `out`.
 pub(crate) fn publish(run: &Run, out: &Path) -> Result<()> {
     println!("{}", table::of_run(run));
     let write = |name: &str, text: String| {
         let path = out.join(name);
-        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+        fs::write(&path, without_ground(&text))
+            .with_context(|| format!("writing {}", path.display()))
     };
     fs::create_dir_all(out).with_context(|| format!("making the directory {}", out.display()))?;
     write("raw.json", json::of_run(run)?)?;
@@ -187,4 +212,24 @@ pub(crate) fn publish(run: &Run, out: &Path) -> Result<()> {
 /// For reading.
 pub(crate) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_ground_was_is_not_said() {
+        for (text, shown) in [
+            ("serve /tmp/sendrail-bench-a1B2c3/root --x", "serve GROUND/root --x"),
+            ("\"/var/t.mp/sendrail-bench-a1B2c3\"", "\"GROUND\""),
+            ("a=/tmp/sendrail-bench-a1B2c3/b /tmp/sendrail-bench-a1B2c3/c", "a=GROUND/b GROUND/c"),
+            (
+                "sendrail-bench --list /sys/x/sendrail-bench-123456-1",
+                "sendrail-bench --list /sys/x/sendrail-bench-123456-1",
+            ),
+        ] {
+            assert_eq!(without_ground(text), shown);
+        }
+    }
 }
